@@ -1,0 +1,21 @@
+// The subcommands of `scorejet`. Add one: a file with add_NAME(), a line here and one in main.cc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace scorejet::apps {
+
+// Each adds its subcommand to `app`; its work is the subcommand's callback.
+void add_data(CLI::App& app);
+void add_train(CLI::App& app);
+void add_denoise(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_score(CLI::App& app);
+void add_report(CLI::App& app);
+void add_info(CLI::App& app);
+
+// The command line as it was given, for the record in metrics.json.
+const std::string& command_line();
+
+}  // namespace scorejet::apps

@@ -1,0 +1,57 @@
+// The `scorejet` command: parses, calls the subcommand, turns errors into one line and an exit code
+// (0 good, 1 run-time failure, 2 bad usage).
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "apps/commands.h"
+#include "scorejet/base/threads.h"
+
+namespace {
+
+std::string g_command_line;
+
+int fail(int code, std::string text) {
+  fmt::print(stderr, "scorejet: {}\n", text.substr(0, text.find('\n')));
+  return code;
+}
+
+}  // namespace
+
+const std::string& scorejet::apps::command_line() { return g_command_line; }
+
+int main(int argc, char** argv) {
+  using namespace scorejet;
+  g_command_line = "scorejet";
+  for (int i = 1; i < argc; ++i) g_command_line += std::string(" ") + argv[i];
+  CLI::App app{
+      "Learn first- and second-order scores of a data distribution by denoising, and use them:\n"
+      "denoise with error bars, sample with curvature.\n\nExample:\n"
+      "  scorejet data fetch mnist && scorejet train configs/quickstart.toml --out runs/mnist"};
+  app.name("scorejet");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "scorejet 0.1.0");
+  apps::add_data(app);
+  apps::add_train(app);
+  apps::add_denoise(app);
+  apps::add_sample(app);
+  apps::add_score(app);
+  apps::add_report(app);
+  apps::add_info(app);
+  // Subcommands run in their callbacks, inside parse(): usage errors and work share one handler.
+  try {
+    base::configure_threads();
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return fail(2, fmt::format("{} (see scorejet --help)", error.what()));
+  } catch (const std::invalid_argument& error) {
+    return fail(2, error.what());
+  } catch (const c10::Error& error) {
+    return fail(1, error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return fail(1, error.what());
+  }
+}

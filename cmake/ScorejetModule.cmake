@@ -1,0 +1,45 @@
+# scorejet_module(NAME SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
+#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/.
+# Sources that use torch share one precompiled header, built once in scorejet_pch.
+set(SCOREJET_WARNINGS -Wall -Wextra -Wconversion)
+if(SCOREJET_WERROR)
+  list(APPEND SCOREJET_WARNINGS -Werror)
+endif()
+
+add_library(scorejet_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
+target_link_libraries(scorejet_pch PRIVATE scorejet_torch fmt::fmt)
+target_include_directories(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_compile_options(scorejet_pch PRIVATE ${SCOREJET_WARNINGS})
+target_precompile_headers(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake/pch.h)
+set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
+
+function(scorejet_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
+  set(target scorejet_${name})
+  set(folder ${PROJECT_SOURCE_DIR}/scorejet/${name})
+  list(TRANSFORM ARG_SOURCES PREPEND ${folder}/ OUTPUT_VARIABLE sources)
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_options(${target} PRIVATE ${SCOREJET_WARNINGS})
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
+  target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
+  if(ARG_TORCH)
+    scorejet_use_torch(${target} PUBLIC)
+    if(NOT ARG_TORCH STREQUAL "ALL")
+      foreach(source IN LISTS ARG_SOURCES)
+        if(NOT source IN_LIST ARG_TORCH)
+          set_source_files_properties(${folder}/${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+        endif()
+      endforeach()
+    endif()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY SCOREJET_TARGETS ${target})
+endfunction()
+
+# Links torch and reuses the precompiled header.
+function(scorejet_use_torch target scope)
+  target_link_libraries(${target} ${scope} scorejet_torch)
+  target_link_libraries(${target} PRIVATE fmt::fmt)
+  target_precompile_headers(${target} REUSE_FROM scorejet_pch)
+endfunction()

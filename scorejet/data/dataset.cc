@@ -1,0 +1,168 @@
+#include "scorejet/data/dataset.h"
+
+#include <ATen/ATen.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "scorejet/base/check.h"
+#include "scorejet/io/csv.h"
+#include "scorejet/io/idx.h"
+#include "scorejet/io/npy.h"
+#include "scorejet/io/npz.h"
+#include "scorejet/io/png.h"
+#include "scorejet/io/tensor_bridge.h"
+
+namespace scorejet::data {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kWhere = "data::load";
+
+// [N, D] or images, as load_splits describes them.
+Dataset from_array(const io::NdArray& array, const std::string& name) {
+  Dataset dataset;
+  dataset.name = name;
+  at::Tensor x = io::to_tensor(array);
+  const std::string found =
+      fmt::format("{} {}", io::dtype_name(array.dtype), io::shape_string(array.shape));
+  if (x.numel() == 0)
+    base::fail_runtime(kWhere, "{} must hold samples; it is empty: {}", name, found);
+  const bool bytes = x.scalar_type() == at::kByte;
+  if (!bytes && !x.is_floating_point()) {
+    base::fail_runtime(kWhere, "{} must hold float or uint8 numbers; got {}", name, found);
+  }
+  if (bytes && x.dim() == 3)
+    x = x.unsqueeze(1);  // [N, H, W]
+  else if (bytes && x.dim() == 4)
+    x = x.permute({0, 3, 1, 2});  // [N, H, W, C]
+  if (x.dim() == 4) {
+    dataset.image_shape = {x.size(1), x.size(2), x.size(3)};
+  } else if (x.dim() != 2) {
+    base::fail_runtime(kWhere,
+                       "{} must be float [N, D] or [N, C, H, W], or uint8 [N, H, W(, C)]; got {}",
+                       name, found);
+  }
+  dataset.samples = x.reshape({x.size(0), -1}).contiguous();
+  if (!bytes) {
+    dataset.samples = dataset.samples.to(at::kFloat);
+    base::check_finite(kWhere, name, dataset.samples);
+  }
+  return dataset;
+}
+
+// A CIFAR-10 sheet [10000, 1024, 3], one image a row, as images.
+Dataset from_sheets(const std::vector<fs::path>& sheets) {
+  std::vector<at::Tensor> parts;
+  for (const fs::path& sheet : sheets) {
+    const at::Tensor x = io::to_tensor(io::read_png(sheet));
+    base::check_shape(kWhere, sheet.string(), x, {-1, 1024, 3});
+    parts.push_back(x.permute({0, 2, 1}).reshape({x.size(0), 3072}));
+  }
+  return {"cifar10", at::cat(parts), {3, 32, 32}};
+}
+
+fs::path require(const fs::path& path, const std::string& name) {
+  if (!fs::exists(path)) {
+    base::fail_runtime(kWhere, "{} is missing; fetch it with: scorejet data fetch {} --dir {}",
+                       path.string(), name, path.parent_path().parent_path().string());
+  }
+  return path;
+}
+
+Dataset rows(const Dataset& from, int64_t first, int64_t count) {
+  return {from.name, from.samples.narrow(0, first, count), from.image_shape};
+}
+
+Dataset load_png_folder(const fs::path& path) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.path().extension() == ".png") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<at::Tensor> images;
+  for (const fs::path& file : files) {
+    images.push_back(io::to_tensor(io::read_png(file)));
+    base::check_shape(kWhere, file.string(), images.back(), images[0].sizes());
+  }
+  if (images.empty()) base::fail_runtime(kWhere, "{} must hold PNG files; got none", path.string());
+  return from_array(io::from_tensor(at::stack(images)), path.string());
+}
+
+}  // namespace
+
+int64_t Dataset::size() const { return samples.size(0); }
+int64_t Dataset::dim() const { return samples.size(1); }
+
+at::Tensor Dataset::batch(const at::Tensor& indices) const {
+  const at::Tensor x = samples.index_select(0, indices);
+  return x.scalar_type() == at::kByte ? x.to(at::kFloat).div_(255) : x;
+}
+
+at::Tensor Dataset::slice(int64_t first, int64_t count) const {
+  const at::Tensor x = samples.narrow(0, first, count);
+  return x.scalar_type() == at::kByte ? x.to(at::kFloat).div_(255) : x;
+}
+
+const std::vector<std::string>& dataset_names() {
+  static const std::vector<std::string> names{"mnist", "fashion-mnist", "cifar10"};
+  return names;
+}
+
+Dataset load_file(const fs::path& path) {
+  const std::string name = path.string();
+  if (!fs::exists(path)) {
+    base::fail_runtime(
+        kWhere, "{}: no such file, and no data set of that name (known: {}; nearest: {})", name,
+        fmt::join(dataset_names(), ", "), base::nearest(name, dataset_names()));
+  }
+  if (fs::is_directory(path)) return load_png_folder(path);
+  const std::string extension = path.extension().string();
+  if (extension == ".npy") return from_array(io::read_npy(path), name);
+  if (extension == ".csv") return from_array(io::read_csv(path), name);
+  if (extension == ".npz") {
+    const io::NamedArrays arrays = io::read_npz(path);
+    const auto found = arrays.size() == 1 ? arrays.begin() : arrays.find("x");
+    if (found == arrays.end()) {
+      base::fail_runtime(kWhere, "{} must hold one array, or one called x; got {} arrays", name,
+                         arrays.size());
+    }
+    return from_array(found->second, name);
+  }
+  if (extension == ".png") {
+    const io::NdArray image = io::read_png(path);
+    return from_array(io::from_tensor(io::to_tensor(image).unsqueeze(0)), name);
+  }
+  if (name.find("idx") != std::string::npos) return from_array(io::read_idx(path), name);
+  base::fail_runtime(kWhere, "{} must be a .npy, .npz, .csv, .png or IDX file, or a folder of PNGs",
+                     name);
+}
+
+DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t num_validation) {
+  Dataset all, test;
+  if (name == "cifar10") {
+    std::vector<fs::path> sheets;
+    for (int i = 1; i <= 5; ++i) {
+      sheets.push_back(require(dir / name / fmt::format("data_batch_{}.png", i), name));
+    }
+    all = from_sheets(sheets);
+    test = from_sheets({require(dir / name / "test_batch.png", name)});
+  } else if (name == "mnist" || name == "fashion-mnist") {
+    all = load_file(require(dir / name / "train-images-idx3-ubyte", name));
+    test = load_file(require(dir / name / "t10k-images-idx3-ubyte", name));
+    all.name = test.name = name;
+  } else {
+    all = load_file(name);
+  }
+  const int64_t training = all.size() - num_validation;
+  if (training < 1) {
+    base::fail_runtime(kWhere, "{} must hold more than data.validation = {} samples; got {}", name,
+                       num_validation, all.size());
+  }
+  DatasetSplits splits{rows(all, 0, training), rows(all, training, num_validation), test};
+  if (!test.samples.defined()) splits.test = splits.validation;
+  return splits;
+}
+
+}  // namespace scorejet::data

@@ -1,0 +1,52 @@
+// A data set in memory: N samples of D numbers, and the image shape where there is one.
+// Add a data set in dataset.cc (the list of names) and, if it is downloaded, in sources.cc.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace scorejet::data {
+
+struct Dataset {
+  std::string name;
+  at::Tensor samples;                // [N, D], uint8 (images, 0..255) or float32
+  std::vector<int64_t> image_shape;  // {channels, height, width}, or empty for vectors
+
+  int64_t size() const;
+  int64_t dim() const;
+  bool is_image() const { return !image_shape.empty(); }
+
+  // Rows `indices` ([n], int64) as float32 [n, D]; uint8 is divided by 255, so images lie in [0,
+  // 1].
+  at::Tensor batch(const at::Tensor& indices) const;
+  // Rows first .. first + count - 1, likewise.
+  at::Tensor slice(int64_t first, int64_t count) const;
+};
+
+struct DatasetSplits {
+  Dataset train;
+  Dataset validation;  // held out of train
+  Dataset test;        // the official test set; for files of the user's own, the validation rows
+};
+
+// Names that load_splits takes besides a path: "mnist", "fashion-mnist", "cifar10".
+const std::vector<std::string>& dataset_names();
+
+// Loads `name` from `dir` (as `scorejet data fetch` leaves it there), or, when `name` is a path, a
+// file or folder of the user's: .npy, .npz (its only array, or the one called "x"), .csv, an IDX
+// file, a folder of PNGs of one size. A float array [N, D] is a set of vectors; uint8 [N, H, W] or
+// [N, H, W, C] and float [N, C, H, W] are images.
+// `num_validation` rows are held out of the training rows: the last ones.
+// Errors: std::runtime_error naming the file: missing (and the command that fetches it), empty,
+// fewer rows than num_validation + 1, wrong shape or type, NaN or infinite values (with the row).
+DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
+                          int64_t num_validation);
+
+// One file or folder of samples, as above, without splitting.
+Dataset load_file(const std::filesystem::path& path);
+
+}  // namespace scorejet::data

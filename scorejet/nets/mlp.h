@@ -1,0 +1,35 @@
+// The network for vectors: residual hidden layers with σ added to each, linear heads.
+#pragma once
+
+#include <torch/nn/modules/linear.h>
+
+#include "scorejet/nets/network.h"
+#include "scorejet/nets/noise_embedding.h"
+
+namespace scorejet::nets {
+
+class MlpTrunk : public torch::nn::Module {
+ public:
+  MlpTrunk(int64_t dim, int64_t width, int64_t depth);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& noise);
+
+ private:
+  std::shared_ptr<NoiseEmbedding> embedding_;
+  torch::nn::Linear input_{nullptr};
+  std::vector<torch::nn::Linear> layers_, conditions_;
+};
+
+class Mlp : public Network {
+ public:
+  explicit Mlp(const NetworkOptions& options);
+  Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
+  at::Tensor first_head(const at::Tensor& features) override;
+  HessianOutputs second_head(const at::Tensor& features) override;
+
+ private:
+  NetworkOptions options_;
+  std::shared_ptr<MlpTrunk> trunk_, second_trunk_;  // the second is null when shared
+  torch::nn::Linear s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
+};
+
+}  // namespace scorejet::nets

@@ -1,0 +1,64 @@
+#include "scorejet/nets/network.h"
+
+#include "scorejet/base/error.h"
+#include "scorejet/nets/mlp.h"
+#include "scorejet/nets/unet.h"
+
+namespace scorejet::nets {
+namespace {
+
+constexpr const char* kWhere = "nets::make_network";
+
+void check_positive(const char* name, int64_t value) {
+  if (value < 1) base::fail_argument(kWhere, "model.{} must be at least 1; got {}", name, value);
+}
+
+}  // namespace
+
+std::string resolve_kind(const NetworkOptions& options) {
+  if (options.kind != "auto") return options.kind;
+  return options.image_shape.empty() ? "mlp" : "unet";
+}
+
+std::shared_ptr<Network> make_network(const NetworkOptions& options) {
+  check_positive("dim", options.dim);
+  if (options.hessian == Hessian::kLowRank) {
+    check_positive("rank", options.rank);
+    if (options.rank > options.dim) {
+      base::fail_argument(kWhere, "model.rank must be at most D = {}; got {}", options.dim,
+                          options.rank);
+    }
+  }
+  const std::string kind = resolve_kind(options);
+  if (kind == "mlp") {
+    check_positive("width", options.width);
+    check_positive("depth", options.depth);
+    return std::make_shared<Mlp>(options);
+  }
+  if (kind == "unet") {
+    check_positive("channels", options.channels);
+    check_positive("blocks", options.blocks);
+    check_positive("levels", options.levels);
+    check_positive("patch", options.patch);
+    if (options.image_shape.size() != 3) {
+      base::fail_argument(kWhere, "a unet needs images; got vectors of {} numbers (use mlp)",
+                          options.dim);
+    }
+    if (options.hessian == Hessian::kFull) {
+      base::fail_argument(kWhere, "model.s2 = \"full\" needs an mlp; got unet");
+    }
+    const int64_t stride = options.patch << (options.levels - 1);
+    if (options.image_shape[1] % stride != 0 || options.image_shape[2] % stride != 0) {
+      base::fail_argument(kWhere,
+                          "image height and width must be multiples of patch * 2^(levels-1) = {}; "
+                          "got {} x {}",
+                          stride, options.image_shape[1], options.image_shape[2]);
+    }
+    return std::make_shared<UNet>(options);
+  }
+  base::fail_argument(kWhere,
+                      "model.network must be auto, mlp or unet; got \"{}\" (nearest: \"{}\")", kind,
+                      base::nearest(kind, {"auto", "mlp", "unet"}));
+}
+
+}  // namespace scorejet::nets

@@ -1,0 +1,128 @@
+#include "scorejet/nets/unet.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/init.h>
+
+namespace scorejet::nets {
+namespace {
+
+constexpr int64_t kConditionWidth = 64;
+constexpr double kBlockScale = 0.2;  // of the default initialisation of a block's last convolution
+
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
+}
+
+}  // namespace
+
+ResidualBlock::ResidualBlock(int64_t channels, int64_t condition_width) {
+  first_ = register_module("first", conv3x3(channels, channels));
+  second_ = register_module("second", conv3x3(channels, channels));
+  if (condition_width > 0) {
+    condition_ = register_module("condition", torch::nn::Linear(condition_width, channels));
+  }
+  at::NoGradGuard no_grad;
+  second_->weight.mul_(kBlockScale);
+}
+
+at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& condition) {
+  at::Tensor h = first_->forward(at::silu(x));
+  if (condition_) h = h + condition_->forward(condition).unsqueeze(-1).unsqueeze(-1);
+  return x + second_->forward(at::silu(h));
+}
+
+UNetTrunk::UNetTrunk(const NetworkOptions& options) {
+  embedding_ = register_module("embedding", std::make_shared<NoiseEmbedding>(kConditionWidth));
+  const int64_t folded = options.image_shape[0] * options.patch * options.patch;
+  input_ = register_module("input", conv3x3(folded, options.channels));
+  int64_t channels = options.channels;
+  for (int64_t level = 0; level + 1 < options.levels; ++level) {
+    const std::string number = std::to_string(level);
+    down_.push_back(make_blocks("down" + number, options.blocks, channels));
+    up_.push_back(make_blocks("up" + number, options.blocks, channels));
+    shrink_.push_back(register_module(
+        "shrink" + number,
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, 2 * channels, 2).stride(2))));
+    widen_.push_back(register_module(
+        "widen" + number, torch::nn::Conv2d(torch::nn::Conv2dOptions(2 * channels, channels, 1))));
+    channels *= 2;
+  }
+  bottom_ = make_blocks("bottom", options.blocks + 1, channels);
+}
+
+UNetTrunk::Blocks UNetTrunk::make_blocks(const std::string& name, int64_t count, int64_t channels) {
+  Blocks blocks;
+  for (int64_t i = 0; i < count; ++i) {
+    blocks.push_back(register_module(name + "_" + std::to_string(i),
+                                     std::make_shared<ResidualBlock>(channels, kConditionWidth)));
+  }
+  return blocks;
+}
+
+at::Tensor UNetTrunk::forward(const at::Tensor& x, const at::Tensor& noise) {
+  const at::Tensor condition = embedding_->forward(noise);
+  const auto run = [&](const Blocks& blocks, at::Tensor h) {
+    for (const auto& block : blocks) h = block->forward(h, condition);
+    return h;
+  };
+  at::Tensor h = input_->forward(x);
+  std::vector<at::Tensor> skips;
+  for (size_t level = 0; level < down_.size(); ++level) {
+    h = run(down_[level], h);
+    skips.push_back(h);
+    h = shrink_[level]->forward(h);
+  }
+  h = run(bottom_, h);
+  for (size_t level = down_.size(); level-- > 0;) {
+    // 1x1 convolution first: it commutes with nearest-neighbour upsampling and is four times
+    // cheaper before it.
+    h = skips[level] + at::upsample_nearest2d(widen_[level]->forward(h),
+                                              {skips[level].size(2), skips[level].size(3)});
+    h = run(up_[level], h);
+  }
+  return at::silu(h);
+}
+
+UNet::UNet(const NetworkOptions& options) : options_(options) {
+  trunk_ = register_module("trunk", std::make_shared<UNetTrunk>(options));
+  const int64_t folded = options.image_shape[0] * options.patch * options.patch;
+  s1_ = register_module("s1", conv3x3(options.channels, folded));
+  torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
+  if (options.hessian == Hessian::kNone) return;
+  if (!options.share_trunk) {
+    second_trunk_ = register_module("s2_trunk", std::make_shared<UNetTrunk>(options));
+  }
+  diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
+  if (options.hessian != Hessian::kLowRank) return;
+  factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(options.channels, 0));
+  factor_ = register_module("s2_factor", conv3x3(options.channels, folded * options.rank));
+}
+
+Network::Features UNet::features(const at::Tensor& x, const at::Tensor& noise, int order) {
+  const auto& shape = options_.image_shape;
+  const at::Tensor image =
+      at::pixel_unshuffle(x.view({-1, shape[0], shape[1], shape[2]}), options_.patch)
+          .contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor first = trunk_->forward(image, noise);
+  if (order < 2) return {first, {}};
+  return {first, second_trunk_ ? second_trunk_->forward(image, noise) : first};
+}
+
+at::Tensor UNet::first_head(const at::Tensor& features) {
+  return at::pixel_shuffle(s1_->forward(features).contiguous(), options_.patch).flatten(1);
+}
+
+HessianOutputs UNet::second_head(const at::Tensor& features) {
+  HessianOutputs outputs;
+  outputs.diagonal =
+      at::pixel_shuffle(diagonal_->forward(features).contiguous(), options_.patch).flatten(1);
+  if (!factor_) return outputs;
+  // Channels of the factor maps run over (rank, colour, patch²), so that after unfolding each of
+  // the r columns is an image.
+  const at::Tensor maps = at::pixel_shuffle(
+      factor_->forward(factor_block_->forward(features, {})).contiguous(), options_.patch);
+  outputs.factor = maps.reshape({maps.size(0), options_.rank, options_.dim}).transpose(1, 2);
+  return outputs;
+}
+
+}  // namespace scorejet::nets

@@ -1,0 +1,57 @@
+// The network for images: a small residual U-Net on folded pixels (patch x patch pixels become
+// channels, so that the finest level works at reduced resolution), no normalisation layers,
+// channels-last convolutions. The second-order head emits the diagonal map and r factor maps a
+// channel.
+#pragma once
+
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include "scorejet/nets/network.h"
+#include "scorejet/nets/noise_embedding.h"
+
+namespace scorejet::nets {
+
+// x + conv(silu(conv(silu(x + σ's bias)))). The last convolution starts small, so that a deep stack
+// starts near the identity and needs no normalisation.
+class ResidualBlock : public torch::nn::Module {
+ public:
+  ResidualBlock(int64_t channels, int64_t condition_width);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& condition);
+
+ private:
+  torch::nn::Conv2d first_{nullptr}, second_{nullptr};
+  torch::nn::Linear condition_{nullptr};  // null when condition_width is 0
+};
+
+class UNetTrunk : public torch::nn::Module {
+ public:
+  explicit UNetTrunk(const NetworkOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& noise);  // x [B, c, h, w]
+
+ private:
+  using Blocks = std::vector<std::shared_ptr<ResidualBlock>>;
+  Blocks make_blocks(const std::string& name, int64_t count, int64_t channels);
+
+  std::shared_ptr<NoiseEmbedding> embedding_;
+  torch::nn::Conv2d input_{nullptr};
+  std::vector<Blocks> down_, up_;
+  Blocks bottom_;
+  std::vector<torch::nn::Conv2d> shrink_, widen_;
+};
+
+class UNet : public Network {
+ public:
+  explicit UNet(const NetworkOptions& options);
+  Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
+  at::Tensor first_head(const at::Tensor& features) override;
+  HessianOutputs second_head(const at::Tensor& features) override;
+
+ private:
+  NetworkOptions options_;
+  std::shared_ptr<UNetTrunk> trunk_, second_trunk_;  // the second is null when shared
+  torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
+  std::shared_ptr<ResidualBlock> factor_block_;
+};
+
+}  // namespace scorejet::nets

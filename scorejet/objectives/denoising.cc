@@ -1,0 +1,81 @@
+#include "scorejet/objectives/denoising.h"
+
+#include <ATen/ATen.h>
+
+#include "scorejet/base/check.h"
+
+namespace scorejet::objectives {
+namespace {
+
+using linalg::Structure;
+using linalg::SymmetricOperator;
+
+void check(const char* where, const at::Tensor& s1, const at::Tensor& z, const at::Tensor& sigma) {
+  base::check_shape(where, "z", z, {-1, -1});
+  base::check_shape(where, "s1", s1, z.sizes());
+  base::check_shape(where, "sigma", sigma, {z.size(0)});
+}
+
+// What the loss is about: the operator h that is fitted, and v with target −(I − vvᵀ)/σ².
+struct Fit {
+  SymmetricOperator h;
+  at::Tensor v;
+};
+
+Fit fit(Form form, const at::Tensor& s1, const SymmetricOperator& s2, const at::Tensor& z,
+        const at::Tensor& sigma) {
+  const at::Tensor held = s1.detach();
+  if (form == Form::kCentred) return {s2, z + sigma.unsqueeze(-1) * held};
+  if (s2.structure() == Structure::kDiagonal) {
+    return {SymmetricOperator::from_diagonal(s2.diagonal_part() + held.square()), z};
+  }
+  return {s2.plus_outer(held), z};
+}
+
+// ⟨(I − vvᵀ)/σ², h⟩
+at::Tensor target_product(const Fit& f, const at::Tensor& sigma) {
+  return (f.h.trace() - f.h.quadratic_form(f.v)) / sigma.square();
+}
+
+}  // namespace
+
+const char* form_name(Form form) { return form == Form::kProduct ? "product" : "centred"; }
+
+Form parse_form(const std::string& text) {
+  if (text == "product") return Form::kProduct;
+  if (text == "centred") return Form::kCentred;
+  base::fail_argument("objectives::parse_form", "form must be product or centred; got \"{}\"",
+                      text);
+}
+
+at::Tensor score_loss(const at::Tensor& s1, const at::Tensor& z, const at::Tensor& sigma) {
+  check("objectives::score_loss", s1, z, sigma);
+  return (s1 + z / sigma.unsqueeze(-1)).square().sum(-1);
+}
+
+at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1_minus,
+                                 const at::Tensor& z, const at::Tensor& sigma) {
+  check("objectives::score_loss_antithetic", s1_plus, z, sigma);
+  check("objectives::score_loss_antithetic", s1_minus, z, sigma);
+  return 0.5 * (s1_plus.square().sum(-1) + s1_minus.square().sum(-1)) +
+         (z * (s1_plus - s1_minus)).sum(-1) / sigma;
+}
+
+at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                        const at::Tensor& z, const at::Tensor& sigma) {
+  check("objectives::hessian_loss", s1, z, sigma);
+  const Fit f = fit(form, s1, s2, z, sigma);
+  return 0.5 * f.h.frobenius_squared() + target_product(f, sigma);
+}
+
+at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
+                                   const at::Tensor& sigma) {
+  const at::Tensor pair = 0.5 * (hessian_loss(form, triple.s1_plus, triple.s2_plus, z, sigma) +
+                                 hessian_loss(form, triple.s1_minus, triple.s2_minus, -z, sigma));
+  // The control variate needs zero mean over z given x, so its v is z itself, not z + σ s1.
+  Fit clean = fit(form, triple.s1_clean, triple.s2_clean, z, sigma);
+  clean.v = z;
+  return pair - target_product(clean, sigma);
+}
+
+}  // namespace scorejet::objectives

@@ -1,0 +1,56 @@
+// The denoising losses of order one and two, on plain tensors and operators: no model, no network.
+// One function a loss; add an objective here and to training/batch_loss.cc, which calls them.
+//
+// Notation: x clean, z ~ N(0, I), x̃ = x + σz, D dimensions. Every loss is returned per sample, [B],
+// up to a constant that no parameter moves (stated at each), so a value may be negative.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "scorejet/linalg/symmetric_operator.h"
+
+namespace scorejet::objectives {
+
+// What s2 is regressed on.
+enum class Form {
+  kProduct,  // ψ = s2 + s1 s1ᵀ against (zzᵀ − I)/σ² (Meng et al. 2021)
+  kCentred  // s2 against (rrᵀ − I)/σ², r = z + σ s1, s1 held constant (after Lu et al. 2022)
+};
+
+const char* form_name(Form form);  // "product", "centred"
+// Errors: std::invalid_argument naming the text and the names that exist.
+Form parse_form(const std::string& text);
+
+// Order 1, denoising score matching: ‖s1 + z/σ‖². Exact, no constant dropped.
+// Shapes: s1, z [B, D]; sigma [B]; returns [B]. See: Vincent 2011.
+at::Tensor score_loss(const at::Tensor& s1, const at::Tensor& z, const at::Tensor& sigma);
+
+// Order 1 with an antithetic pair x± = x ± σz:
+// ½ [‖s1(x+)‖² + ‖s1(x−)‖² + (2/σ) z·(s1(x+) − s1(x−))], the mean of score_loss over the pair less
+// ‖z‖²/σ², which grows without bound as σ → 0. See: Meng et al. 2021, section 4.3.
+at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1_minus,
+                                 const at::Tensor& z, const at::Tensor& sigma);
+
+// Order 2: ½‖h + Δ‖²_F − ½‖Δ‖²_F = ½‖h‖² + (tr h − vᵀ h v)/σ², Δ = (I − vvᵀ)/σ², with
+// h = s2 + s1 s1ᵀ, v = z (product) or h = s2, v = z + σ s1 (centred).
+// s1 is held constant: no gradient flows into it. For a diagonal s2 all norms and products run over
+// the diagonal entries only.
+// Cost: O(B D r²) time and O(B D r) memory for low rank; nothing of size B·D·D.
+at::Tensor hessian_loss(Form form, const at::Tensor& s1, const linalg::SymmetricOperator& s2,
+                        const at::Tensor& z, const at::Tensor& sigma);
+
+// The three evaluations that variance reduction of order 2 needs.
+struct HessianTriple {
+  at::Tensor s1_plus, s1_minus, s1_clean;                 // at x + σz, x − σz, x; [B, D]
+  linalg::SymmetricOperator s2_plus, s2_minus, s2_clean;  // likewise
+};
+
+// Order 2 with the antithetic pair and the zero-mean control variate ⟨I − zzᵀ, h(x)⟩/σ² at the
+// clean x: ½ [loss(x+, z) + loss(x−, −z)] − (tr h(x) − zᵀ h(x) z)/σ². The same expectation as
+// hessian_loss; its variance stays bounded as σ → 0. See: Meng et al. 2021, section 4.3.
+at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
+                                   const at::Tensor& sigma);
+
+}  // namespace scorejet::objectives

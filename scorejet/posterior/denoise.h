@@ -1,0 +1,40 @@
+// Denoising with uncertainty: posterior mean, standard deviation, principal components and samples
+// of the clean x given a noisy one, from any ScoreField. Add a posterior quantity here.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "scorejet/score/score_field.h"
+
+namespace scorejet::posterior {
+
+struct DenoiseOptions {
+  int64_t num_components = 0;  // leading eigenpairs of the posterior covariance a sample; 0..D
+  int64_t num_samples = 0;     // draws from the Gaussian posterior a sample
+  uint64_t seed = 0;           // of the draws; row i of the batch draws by (seed, i)
+  int64_t first_row = 0;       // number of the first row, when a long batch comes in pieces
+};
+
+struct DenoiseResult {
+  at::Tensor mean;                     // [B, D]
+  at::Tensor variance;                 // diagonal of the covariance, [B, D]
+  at::Tensor eigenvalues;              // [B, K], descending; undefined when K = 0
+  at::Tensor components;               // [B, K, D], unit length; undefined when K = 0
+  at::Tensor samples;                  // [B, S, D]; undefined when S = 0
+  int64_t num_negative_variances = 0;  // never clipped; 0 for psd models
+  double eigen_residual = 0;           // largest relative residual of an eigenpair
+  bool eigen_converged = true;
+};
+
+// Math: mean x̃ + σ² s1, covariance σ² I + σ⁴ s2 (tweedie/); eigenpairs by Lanczos; samples
+// mean + √d ∘ ε₁ + U ε₂ for a covariance diag(d) + U Uᵀ, by eigh for a dense one.
+// Shapes: x [B, D]; sigma a scalar or [B], in units of x. A field without second order gives the
+// mean only (then K and S must be 0).
+// Errors: std::invalid_argument for shapes and options; std::domain_error for NaN in x, σ <= 0, or
+// samples asked of a covariance with a negative part (a free parameterisation).
+DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
+                      const DenoiseOptions& options);
+
+}  // namespace scorejet::posterior

@@ -1,0 +1,46 @@
+// Line and point plots, drawn by gnuplot where it is installed.
+// Add a style here; the look of the plots is the script in plot.cc.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scorejet/report/colormap.h"
+
+namespace scorejet::report {
+
+enum class SeriesStyle { kLine, kFaintLine, kPoints, kMarkedLine };
+
+struct Series {
+  std::string label;         // in the key; empty: not in the key
+  std::vector<double> x, y;  // equally long; anything not finite is a gap
+  SeriesStyle style = SeriesStyle::kLine;
+};
+
+struct PlotOptions {
+  std::string title, xlabel, ylabel;
+  bool log_x = false, log_y = false;       // values of 0 and below are then gaps too
+  int64_t width = 760, height = 400;       // pixels, 100 to 10000
+  std::optional<ValueRange> y_range = {};  // absent: all that is drawn; points outside are cut off
+};
+
+struct PlotResult {
+  bool written = false;
+  std::string reason;       // why not, for people; empty when written
+  std::string png;          // the bytes of the picture
+  int64_t num_dropped = 0;  // points left out because not finite (or not positive on a log axis)
+};
+
+// Draws into memory. Whatever gnuplot lacks or says is a reason, not an exception.
+// Errors: std::invalid_argument: no series, x and y of different lengths, sizes out of bounds;
+// std::domain_error: a y_range that is not finite or not increasing.
+PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options = {});
+
+// The same into a PNG file, atomically; nothing is written when `written` is false.
+PlotResult write_plot(const std::filesystem::path& path, const std::vector<Series>& series,
+                      const PlotOptions& options = {});
+
+}  // namespace scorejet::report

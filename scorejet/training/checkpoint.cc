@@ -1,0 +1,205 @@
+#include "scorejet/training/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <sstream>
+
+#include "scorejet/base/error.h"
+#include "scorejet/io/safetensors.h"
+#include "scorejet/io/tensor_bridge.h"
+
+namespace scorejet::training {
+namespace {
+
+constexpr const char* kFormat = "scorejet checkpoint 1";
+constexpr const char* kHessianNames[] = {"none", "diagonal", "low_rank", "full"};
+using Metadata = std::map<std::string, std::string>;
+
+const std::string& entry(const Metadata& metadata, const std::string& key,
+                         const std::string& source) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) {
+    base::fail_runtime("training::checkpoint", "{} must hold metadata \"{}\"; got none", source,
+                       key);
+  }
+  return found->second;
+}
+
+template <typename T>
+T number(const Metadata& metadata, const std::string& key, const std::string& source) {
+  const std::string& text = entry(metadata, key, source);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    base::fail_runtime("training::checkpoint", "{}: metadata {} must be a number; got \"{}\"",
+                       source, key, text);
+  }
+  return value;
+}
+
+// Copies file tensor `key` into `target`, whose shape it must have.
+void restore(const io::SafeTensors& file, const std::string& key, const at::Tensor& target,
+             const std::string& source) {
+  const auto found = file.tensors.find(key);
+  if (found == file.tensors.end()) {
+    base::fail_runtime("training::checkpoint",
+                       "{} must hold {} {}, as this model has; it is a checkpoint of another model",
+                       source, key, io::shape_string(target.sizes().vec()));
+  }
+  if (found->second.shape != target.sizes().vec() || found->second.dtype != io::DType::kFloat32) {
+    base::fail_runtime("training::checkpoint",
+                       "{}: {} must be float32 {}, as this model has; got {} {} (a checkpoint of "
+                       "another model)",
+                       source, key, io::shape_string(target.sizes().vec()),
+                       io::dtype_name(found->second.dtype), io::shape_string(found->second.shape));
+  }
+  at::Tensor(target).copy_(io::to_tensor(found->second));
+}
+
+io::SafeTensors read_checkpoint(const std::filesystem::path& path) {
+  io::SafeTensors file = io::read_safetensors(path);
+  const std::string source = path.string();
+  if (entry(file.metadata, "format", source) != kFormat) {
+    base::fail_runtime("training::checkpoint", "{} must be of format \"{}\"; got \"{}\"", source,
+                       kFormat, file.metadata["format"]);
+  }
+  return file;
+}
+
+}  // namespace
+
+Metadata describe_model(const models::ScoreModel& model) {
+  const nets::NetworkOptions& n = model.options().network;
+  return {{"network", nets::resolve_kind(n)},
+          {"dim", std::to_string(n.dim)},
+          {"image_shape", fmt::format("{}", fmt::join(n.image_shape, "x"))},
+          {"s2", kHessianNames[static_cast<int>(n.hessian)]},
+          {"rank", std::to_string(n.rank)},
+          {"parameterisation", models::parameterisation_name(model.options().parameterisation)},
+          {"share_trunk", n.share_trunk ? "1" : "0"},
+          {"width", std::to_string(n.width)},
+          {"depth", std::to_string(n.depth)},
+          {"channels", std::to_string(n.channels)},
+          {"blocks", std::to_string(n.blocks)},
+          {"levels", std::to_string(n.levels)},
+          {"patch", std::to_string(n.patch)}};
+}
+
+models::ScoreModelOptions parse_model(const Metadata& description, const std::string& source) {
+  models::ScoreModelOptions options;
+  nets::NetworkOptions& n = options.network;
+  n.kind = entry(description, "network", source);
+  n.dim = number<int64_t>(description, "dim", source);
+  std::istringstream shape(entry(description, "image_shape", source));
+  for (std::string size; std::getline(shape, size, 'x');) {
+    n.image_shape.push_back(number<int64_t>({{"image_shape", size}}, "image_shape", source));
+  }
+  const std::string& s2 = entry(description, "s2", source);
+  bool known = false;
+  for (int i = 0; i < 4; ++i) {
+    if (s2 == kHessianNames[i]) {
+      n.hessian = static_cast<nets::Hessian>(i);
+      known = true;
+    }
+  }
+  if (!known) {
+    base::fail_runtime("training::checkpoint", "{}: metadata s2 must name a structure; got \"{}\"",
+                       source, s2);
+  }
+  n.rank = number<int64_t>(description, "rank", source);
+  options.parameterisation =
+      models::parse_parameterisation(entry(description, "parameterisation", source));
+  n.share_trunk = number<int64_t>(description, "share_trunk", source) != 0;
+  n.width = number<int64_t>(description, "width", source);
+  n.depth = number<int64_t>(description, "depth", source);
+  n.channels = number<int64_t>(description, "channels", source);
+  n.blocks = number<int64_t>(description, "blocks", source);
+  n.levels = number<int64_t>(description, "levels", source);
+  n.patch = number<int64_t>(description, "patch", source);
+  return options;
+}
+
+void save_checkpoint(const std::filesystem::path& path, const models::ScoreModel& model,
+                     const FlatParameters& parameters, const TrainingState& state) {
+  io::SafeTensors file;
+  for (const auto& [name, tensor] : parameters.unflatten(parameters.values())) {
+    file.tensors["weights/" + name] = io::from_tensor(tensor);
+  }
+  for (const auto& [name, tensor] : parameters.unflatten(state.adam.average)) {
+    file.tensors["ema/" + name] = io::from_tensor(tensor);
+  }
+  file.tensors["adam/m"] = io::from_tensor(state.adam.first_moment);
+  file.tensors["adam/v"] = io::from_tensor(state.adam.second_moment);
+  file.tensors["data/mean"] = io::from_tensor(model.data_mean());
+  file.tensors["data/variance"] = io::from_tensor(model.data_variance());
+  file.metadata = describe_model(model);
+  file.metadata["format"] = kFormat;
+  file.metadata["step"] = std::to_string(state.adam.step);
+  file.metadata["num_parameters"] = std::to_string(parameters.size());
+  file.metadata["seconds"] = fmt::format("{}", state.seconds);
+  file.metadata["best_first"] = fmt::format("{}", state.best_first);
+  file.metadata["best_second"] = fmt::format("{}", state.best_second);
+  file.metadata["best_step"] = std::to_string(state.best_step);
+  io::write_safetensors(path, file);
+}
+
+TrainingState load_checkpoint(const std::filesystem::path& path, const models::ScoreModel& model,
+                              const FlatParameters& parameters) {
+  const io::SafeTensors file = read_checkpoint(path);
+  const std::string source = path.string();
+  for (const auto& [key, value] : describe_model(model)) {
+    const std::string& found = entry(file.metadata, key, source);
+    if (found != value) {
+      base::fail_runtime("training::load_checkpoint",
+                         "{} is a checkpoint of another model: {} must be \"{}\"; got \"{}\"",
+                         source, key, value, found);
+    }
+  }
+  TrainingState state;
+  state.adam = make_adam_state(parameters.values());
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : parameters.unflatten(parameters.values())) {
+    restore(file, "weights/" + name, tensor, source);
+  }
+  for (const auto& [name, tensor] : parameters.unflatten(state.adam.average)) {
+    restore(file, "ema/" + name, tensor, source);
+  }
+  restore(file, "adam/m", state.adam.first_moment, source);
+  restore(file, "adam/v", state.adam.second_moment, source);
+  state.adam.step = number<int64_t>(file.metadata, "step", source);
+  state.seconds = number<double>(file.metadata, "seconds", source);
+  state.best_first = number<double>(file.metadata, "best_first", source);
+  state.best_second = number<double>(file.metadata, "best_second", source);
+  state.best_step = number<int64_t>(file.metadata, "best_step", source);
+  return state;
+}
+
+std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path) {
+  const io::SafeTensors file = read_checkpoint(path);
+  const std::string source = path.string();
+  const models::ScoreModelOptions options = parse_model(file.metadata, source);
+  at::Tensor mean = at::empty({options.network.dim});
+  at::Tensor variance = at::empty({options.network.dim});
+  restore(file, "data/mean", mean, source);
+  restore(file, "data/variance", variance, source);
+  auto model = std::make_unique<models::ScoreModel>(options, mean, variance);
+  // The flat buffer owns the memory that the module's parameters then view.
+  FlatParameters parameters(model->network());
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : parameters.unflatten(parameters.values())) {
+    restore(file, "ema/" + name, tensor, source);
+  }
+  for (at::Tensor parameter : model->network().parameters()) {
+    parameter.set_requires_grad(false);
+    parameter.mutable_grad() = at::Tensor();
+  }
+  return model;
+}
+
+double checkpoint_number(const std::filesystem::path& path, const std::string& key) {
+  return number<double>(read_checkpoint(path).metadata, key, path.string());
+}
+
+}  // namespace scorejet::training

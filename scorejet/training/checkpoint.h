@@ -1,0 +1,48 @@
+// A training state on disk: one safetensors file, replaced atomically. Random numbers are a
+// function of (seed, step), so the step is all there is to save of them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "scorejet/models/score_model.h"
+#include "scorejet/training/flat_parameters.h"
+#include "scorejet/training/optimiser.h"
+
+namespace scorejet::training {
+
+struct TrainingState {
+  AdamState adam;
+  double seconds = 0;     // spent in training so far, over all sessions
+  double best_first = 0;  // best validation losses so far
+  double best_second = 0;
+  int64_t best_step = -1;  // of best_first; -1 before the first validation
+};
+
+// What describes the model, so that a file of another model is recognised.
+std::map<std::string, std::string> describe_model(const models::ScoreModel& model);
+// Errors: std::runtime_error naming `source` for an entry that is missing or malformed.
+models::ScoreModelOptions parse_model(const std::map<std::string, std::string>& description,
+                                      const std::string& source);
+
+// Tensors: weights/NAME and ema/NAME (module shapes), adam/m, adam/v ([P]), data/mean,
+// data/variance ([D]). Metadata: the model's description and the scalars of the state.
+void save_checkpoint(const std::filesystem::path& path, const models::ScoreModel& model,
+                     const FlatParameters& parameters, const TrainingState& state);
+
+// Restores weights, optimiser and EMA. Errors: std::runtime_error naming the file, and the key and
+// shape that differ when it belongs to another model.
+TrainingState load_checkpoint(const std::filesystem::path& path, const models::ScoreModel& model,
+                              const FlatParameters& parameters);
+
+// A model for use: averaged weights, ready to evaluate. Errors as above.
+std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path);
+
+// One entry of the metadata as a number, e.g. "seconds", "step", "best_first".
+double checkpoint_number(const std::filesystem::path& path, const std::string& key);
+
+}  // namespace scorejet::training

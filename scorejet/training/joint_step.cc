@@ -1,0 +1,156 @@
+#include "scorejet/training/joint_step.h"
+
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include <limits>
+
+namespace scorejet::training {
+namespace {
+
+using linalg::SymmetricOperator;
+using models::ScoreModel;
+
+// Points at which the network is evaluated, as one batch: x + σz, or x + σz, x − σz, x.
+struct Points {
+  at::Tensor x, sigma;
+};
+
+Points make_points(const NoisyBatch& batch, bool variance_reduction) {
+  const at::Tensor noise = batch.sigma.unsqueeze(-1) * batch.z;
+  if (!variance_reduction) return {batch.x + noise, batch.sigma};
+  return {at::cat({batch.x + noise, batch.x - noise, batch.x}), batch.sigma.repeat({3})};
+}
+
+// Weighted per-sample means. Order 1 needs no clean point, so it is given the noisy ones only.
+at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::Tensor& c2,
+                      bool variance_reduction) {
+  const int64_t size = batch.x.size(0);
+  const at::Tensor loss = variance_reduction ? objectives::score_loss_antithetic(
+                                                   s1.narrow(0, 0, size), s1.narrow(0, size, size),
+                                                   batch.z, batch.sigma)
+                                             : objectives::score_loss(s1, batch.z, batch.sigma);
+  return (batch.sigma.pow(4) / c2 * loss).mean();
+}
+
+at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const NoisyBatch& batch,
+                       const at::Tensor& c2, const LossOptions& options) {
+  const int64_t size = batch.x.size(0);
+  at::Tensor loss;
+  if (options.variance_reduction) {
+    const objectives::HessianTriple triple{s1.narrow(0, 0, size),        s1.narrow(0, size, size),
+                                           s1.narrow(0, 2 * size, size), s2.slice(0, size),
+                                           s2.slice(size, size),         s2.slice(2 * size, size)};
+    loss = objectives::hessian_loss_antithetic(options.form, triple, batch.z, batch.sigma);
+  } else {
+    loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
+  }
+  return (batch.sigma.pow(8) / c2.square() * loss).mean();
+}
+
+double gradient_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges) {
+  double squares = 0;
+  for (const auto& range : ranges) {
+    const double norm = flat.narrow(0, range.begin, range.end - range.begin).norm().item<double>();
+    squares += norm * norm;
+  }
+  return std::sqrt(squares);
+}
+
+void scale_ranges(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
+                  double factor) {
+  for (const auto& range : ranges)
+    flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
+}
+
+// Clips one group of parameters and returns its norm before.
+double clip_group(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
+                  double bound) {
+  const double norm = gradient_norm(flat, ranges);
+  if (norm > bound) scale_ranges(flat, ranges, bound / norm);
+  return norm;
+}
+
+// Everything whose name does not start with "s2" or "second": trunk and s1 head.
+std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::Range>& ranges,
+                                              int64_t size) {
+  std::vector<FlatParameters::Range> result;
+  int64_t position = 0;
+  for (const auto& range : ranges) {
+    if (range.begin > position) result.push_back({position, range.begin});
+    position = range.end;
+  }
+  if (position < size) result.push_back({position, size});
+  return result;
+}
+
+std::vector<FlatParameters::Range> second_order_ranges(const FlatParameters& parameters) {
+  return parameters.ranges("s2");
+}
+
+}  // namespace
+
+StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
+                           const NoisyBatch& batch) {
+  at::NoGradGuard no_grad;
+  const Points points = make_points(batch, options.variance_reduction);
+  const int order = model.max_order();
+  const score::Jet jet = model.evaluate(points.x, points.sigma, order);
+  const at::Tensor c2 = model.residual_variance(batch.sigma);
+  const auto d = static_cast<double>(model.dim());
+  StepLosses losses;
+  losses.first = first_loss(jet.s1, batch, c2, options.variance_reduction).item<double>() / d;
+  losses.second = order < 2 ? std::numeric_limits<double>::quiet_NaN()
+                            : second_loss(jet.s1, *jet.s2, batch, c2, options).item<double>() / d;
+  return losses;
+}
+
+StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
+                                const NoisyBatch& batch, const FlatParameters& parameters) {
+  parameters.gradients().zero_();
+  const Points points = make_points(batch, options.variance_reduction);
+  const int order = model.max_order();
+  const at::Tensor c2 = model.residual_variance(batch.sigma);
+  const auto d = static_cast<double>(model.dim());
+  const nets::Network::Features features = model.features(points.x, points.sigma, order);
+
+  StepLosses losses;
+  const at::Tensor first_leaf = features.first.detach().requires_grad_();
+  const at::Tensor s1 = model.first_order(first_leaf, points.x, points.sigma);
+  const at::Tensor loss1 = first_loss(s1, batch, c2, options.variance_reduction);
+  torch::autograd::backward({loss1});
+  losses.first = loss1.item<double>() / d;
+  losses.second = std::numeric_limits<double>::quiet_NaN();
+
+  at::Tensor first_gradient = first_leaf.grad();
+  if (order < 2) {
+    torch::autograd::backward({features.first}, {first_gradient});
+    const std::vector<FlatParameters::Range> all{{0, parameters.size()}};
+    losses.first_gradient = clip_group(parameters.gradients(), all, options.clip_norm);
+    return losses;
+  }
+
+  const at::Tensor second_leaf = features.second.detach().requires_grad_();
+  const SymmetricOperator s2 = model.second_order(second_leaf, points.sigma);
+  const at::Tensor loss2 = options.gamma * second_loss(s1.detach(), s2, batch, c2, options);
+  torch::autograd::backward({loss2});
+  losses.second = loss2.item<double>() / (options.gamma * d);
+
+  const at::Tensor second_gradient = second_leaf.grad();
+  if (features.first.is_same(features.second)) {
+    const double norm1 = first_gradient.norm().item<double>();
+    const double norm2 = second_gradient.norm().item<double>();
+    const double bound = options.trunk_share * norm1;
+    const double factor = norm2 > bound ? bound / norm2 : 1.0;
+    torch::autograd::backward({features.first}, {first_gradient.add(second_gradient, factor)});
+  } else {
+    torch::autograd::backward({features.first, features.second}, {first_gradient, second_gradient});
+  }
+  const auto second = second_order_ranges(parameters);
+  losses.first_gradient =
+      clip_group(parameters.gradients(), complement(second, parameters.size()), options.clip_norm);
+  losses.second_gradient = clip_group(parameters.gradients(), second, options.clip_norm);
+  return losses;
+}
+
+}  // namespace scorejet::training

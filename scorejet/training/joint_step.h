@@ -1,0 +1,50 @@
+// One joint training step's losses and gradients, robust by construction: the gradient of each
+// order is bounded on its own before it reaches shared weights.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "scorejet/models/score_model.h"
+#include "scorejet/objectives/denoising.h"
+#include "scorejet/training/flat_parameters.h"
+
+namespace scorejet::training {
+
+struct LossOptions {
+  objectives::Form form = objectives::Form::kCentred;
+  bool variance_reduction = true;
+  double gamma = 0.1;      // weight of order 2
+  double clip_norm = 1.0;  // per order
+  double trunk_share =
+      1.0;  // bound of the order-2 gradient at shared features, relative to order 1
+};
+
+// Clean samples with the noise drawn for them.
+struct NoisyBatch {
+  at::Tensor x, z;   // [B, D]
+  at::Tensor sigma;  // [B]
+};
+
+struct StepLosses {
+  // Per coordinate, in units of the preconditioner's residual variance c_out²: order 1 is
+  // σ⁴/c_out² · loss/D, order 2 is σ⁸/c_out⁴ · loss/D. Order 2 is up to a constant and NaN when the
+  // model has no second order; with variance reduction order 1 is up to a constant too.
+  double first = 0, second = 0;
+  double first_gradient = 0, second_gradient = 0;  // norms before clipping
+};
+
+// The weighted losses without gradients: for validation.
+StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& options,
+                           const NoisyBatch& batch);
+
+// Losses, and their gradient added into `parameters.gradients()` (zeroed first).
+// Order 2 is quartic in the residual, so its gradient has heavy tails; three bounds keep it from
+// harming order 1: (1) s1 inside it is held constant; (2) what reaches a shared trunk is scaled
+// down to at most trunk_share times order 1's gradient there; (3) the parameters of the s2 head
+// (and its own trunk) and all others are clipped to clip_norm as two groups.
+StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
+                                const NoisyBatch& batch, const FlatParameters& parameters);
+
+}  // namespace scorejet::training

@@ -1,0 +1,239 @@
+#include "scorejet/training/trainer.h"
+
+#include <ATen/ATen.h>
+#include <torch/utils.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "scorejet/base/device.h"
+#include "scorejet/base/error.h"
+#include "scorejet/base/progress.h"
+#include "scorejet/base/seed.h"
+#include "scorejet/io/atomic_file.h"
+#include "scorejet/training/checkpoint.h"
+#include "scorejet/training/run_folder.h"
+
+namespace scorejet::training {
+namespace {
+
+constexpr int64_t kMetricsEvery = 20;        // steps between lines of metrics.jsonl
+constexpr int64_t kValidationSamples = 512;  // held-out samples a validation uses
+
+LossOptions loss_options(const RunConfig& config) {
+  LossOptions options;
+  options.form = objectives::parse_form(config.loss.form);
+  options.variance_reduction = config.loss.variance_reduction;
+  options.gamma = config.loss.gamma;
+  options.clip_norm = config.train.clip_norm;
+  options.trunk_share = config.train.trunk_share;
+  return options;
+}
+
+NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
+  return {batch.x.to(device), batch.z.to(device), batch.sigma.to(device)};
+}
+
+// Mean losses over a fixed held-out set with fixed noise, by the averaged weights.
+class Validator {
+ public:
+  Validator(const RunConfig& config, const data::Dataset& validation)
+      : options_(loss_options(config)) {
+    const int64_t count = std::min(validation.size(), kValidationSamples);
+    const int64_t size = std::min<int64_t>(count, 128);
+    for (int64_t first = 0; first + size <= count; first += size) {
+      RunConfig fixed = config;
+      NoisyBatch batch = draw_batch(fixed, validation, first, size, "validation");
+      batch.x = validation.slice(first, size);
+      batches_.push_back(batch);
+    }
+  }
+
+  StepLosses operator()(const models::ScoreModel& model, at::Device device) const {
+    StepLosses mean;
+    for (const NoisyBatch& batch : batches_) {
+      const StepLosses losses = evaluate_losses(model, options_, to_device(batch, device));
+      mean.first += losses.first / static_cast<double>(batches_.size());
+      mean.second += losses.second / static_cast<double>(batches_.size());
+    }
+    return mean;
+  }
+
+ private:
+  LossOptions options_;
+  std::vector<NoisyBatch> batches_;
+};
+
+// The σ to name when a loss is not finite: of the first sample with a bad score, else the range.
+std::string describe_sigma(const models::ScoreModel& model, const NoisyBatch& batch) {
+  at::NoGradGuard no_grad;
+  const at::Tensor x = batch.x + batch.sigma.unsqueeze(-1) * batch.z;
+  const at::Tensor bad = at::isfinite(model.evaluate(x, batch.sigma, 1).s1).all(-1).logical_not();
+  if (bad.any().item<bool>()) {
+    return fmt::format("{:.4g}",
+                       batch.sigma[at::nonzero(bad)[0][0].item<int64_t>()].item<double>());
+  }
+  return fmt::format("{:.4g}..{:.4g}", batch.sigma.min().item<double>(),
+                     batch.sigma.max().item<double>());
+}
+
+std::string loss_text(const StepLosses& losses) {
+  if (std::isnan(losses.second)) return fmt::format("s1 {:.4f}", losses.first);
+  return fmt::format("s1 {:.4f}  s2 {:.4f}", losses.first, losses.second);
+}
+
+}  // namespace
+
+std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config,
+                                               const data::Dataset& train) {
+  models::ScoreModelOptions options;
+  options.parameterisation = models::parse_parameterisation(config.model.parameterisation);
+  nets::NetworkOptions& n = options.network;
+  n.kind = config.model.network;
+  n.dim = train.dim();
+  n.image_shape = train.image_shape;
+  n.hessian = config.model.s2 == "none"       ? nets::Hessian::kNone
+              : config.model.s2 == "diagonal" ? nets::Hessian::kDiagonal
+              : config.model.s2 == "full"     ? nets::Hessian::kFull
+                                              : nets::Hessian::kLowRank;
+  n.rank = config.model.rank;
+  n.share_trunk = config.model.share_trunk;
+  n.width = config.model.width;
+  n.depth = config.model.depth;
+  n.channels = config.model.channels;
+  n.blocks = config.model.blocks;
+  n.levels = config.model.levels;
+  n.patch = config.model.patch;
+
+  const auto [mean, variance] = coordinate_moments(train);
+  torch::manual_seed(base::derive_seed(static_cast<uint64_t>(config.train.seed), "weights", 0));
+  return std::make_unique<models::ScoreModel>(options, mean, variance);
+}
+
+NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64_t step,
+                      int64_t size, const char* stream) {
+  at::Generator generator = base::make_generator(static_cast<uint64_t>(config.train.seed), stream,
+                                                 static_cast<uint64_t>(step));
+  const at::Tensor rows =
+      at::randint(train.size(), {size}, generator, at::TensorOptions(at::kLong));
+  NoisyBatch batch;
+  batch.x = train.batch(rows);
+  batch.z = at::randn(batch.x.sizes(), generator, batch.x.options());
+  batch.sigma = at::full({size}, config.noise.sigma, batch.x.options());
+  if (config.noise.sigma_max > 0) {
+    const double span = std::log(config.noise.sigma_max / config.noise.sigma);
+    batch.sigma = batch.sigma * (span * at::rand({size}, generator, batch.x.options())).exp();
+  }
+  return batch;
+}
+
+TrainResult train(const RunConfig& config, const TrainOptions& options) {
+  using Clock = std::chrono::steady_clock;
+  validate(config);
+  const at::Device device = base::parse_device(options.device);
+  const data::DatasetSplits splits =
+      data::load_splits(config.data.name, config.data.dir, config.data.validation);
+  const std::unique_ptr<models::ScoreModel> model = make_model(config, splits.train);
+  RunFolder folder = RunFolder::create(options.out, options.resume);
+  model->to(device);
+  FlatParameters parameters(model->network());
+  TrainingState state;
+  if (folder.has_checkpoint()) {
+    state = load_checkpoint(folder.checkpoint(), *model, parameters);
+  } else {
+    state.adam = make_adam_state(parameters.values());
+    state.best_first = state.best_second = std::numeric_limits<double>::infinity();
+  }
+  folder.write_config(to_toml(config));
+  folder.rewind_metrics(state.adam.step);
+
+  const LossOptions losses_options = loss_options(config);
+  const Validator validator(config, splits.validation);
+  const at::Tensor swap = at::empty_like(parameters.values());
+  const auto validate_now = [&] {  // with the averaged weights in place of the current ones
+    swap.copy_(parameters.values());
+    at::Tensor(parameters.values()).copy_(state.adam.average);
+    const StepLosses losses = validator(*model, device);
+    at::Tensor(parameters.values()).copy_(swap);
+    if (losses.first < state.best_first) {
+      state.best_first = losses.first;
+      state.best_step = state.adam.step;
+    }
+    if (losses.second < state.best_second) state.best_second = losses.second;
+    return losses;
+  };
+
+  const double earlier = state.seconds;
+  const auto begin = Clock::now();
+  const auto elapsed = [&] {
+    return earlier + std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  const double budget = config.train.max_seconds;
+  const auto progress_at = [&](int64_t step) {
+    const double by_steps = static_cast<double>(step) / static_cast<double>(config.train.steps);
+    return budget > 0 ? std::max(by_steps, elapsed() / budget) : by_steps;
+  };
+  base::Progress bar("train", config.train.steps, state.adam.step);
+  StepLosses mean;
+  int64_t in_mean = 0;
+  bool stopped = false;
+  while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
+    const int64_t step = state.adam.step;
+    const NoisyBatch batch =
+        to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
+    const StepLosses losses = accumulate_gradients(*model, losses_options, batch, parameters);
+    const bool second_good = model->max_order() < 2 || (std::isfinite(losses.second) &&
+                                                        std::isfinite(losses.second_gradient));
+    if (!std::isfinite(losses.first) || !std::isfinite(losses.first_gradient) || !second_good) {
+      base::fail_runtime("training::train",
+                         "the loss must be finite; got s1 {}, s2 {} at step {}, sigma {}; last "
+                         "good checkpoint: {}",
+                         losses.first, losses.second, step, describe_sigma(*model, batch),
+                         folder.has_checkpoint() ? folder.checkpoint().string() : "none yet");
+    }
+    const double rate =
+        scheduled_rate(config.train.learning_rate, step, config.train.warmup, progress_at(step));
+    adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema);
+
+    const int64_t done = state.adam.step;
+    stopped = options.stop && options.stop->load();
+    const bool last = stopped || done == config.train.steps || progress_at(done) >= 1;
+    mean.first += losses.first;
+    mean.second += losses.second;
+    ++in_mean;
+    const bool validating = last || done % config.train.validate_every == 0;
+    if (validating || done % kMetricsEvery == 0) {
+      mean.first /= static_cast<double>(in_mean);
+      mean.second /= static_cast<double>(in_mean);
+      mean.first_gradient = losses.first_gradient;
+      mean.second_gradient = losses.second_gradient;
+      StepLosses validation;
+      if (validating) validation = validate_now();
+      state.seconds = elapsed();
+      folder.append_metrics(done, state.seconds, rate, mean, validating ? &validation : nullptr);
+      if (budget > 0) {  // the clock may end it sooner: foresee the number of steps
+        bar.set_total(static_cast<int64_t>(static_cast<double>(done) / progress_at(done)));
+      }
+      bar.update(done, loss_text(mean));
+      if (validating) {
+        bar.message(fmt::format("step {:>6}  {:6.1f} s  validation {}", done, state.seconds,
+                                loss_text(validation)));
+      }
+      mean = {};
+      in_mean = 0;
+    }
+    if (last || done % config.train.checkpoint_every == 0) {
+      state.seconds = elapsed();
+      save_checkpoint(folder.checkpoint(), *model, parameters, state);
+      folder.write_summary(config, *model, parameters.size(), state);
+    }
+  }
+  TrainResult result;
+  result.step = state.adam.step;
+  result.seconds = state.seconds;
+  result.finished = !stopped;
+  return result;
+}
+
+}  // namespace scorejet::training

@@ -1,0 +1,26 @@
+#include "scorejet/tweedie/moments.h"
+
+#include <ATen/ATen.h>
+
+#include "scorejet/base/check.h"
+
+namespace scorejet::tweedie {
+
+at::Tensor posterior_mean(const at::Tensor& x, const at::Tensor& sigma, const at::Tensor& s1) {
+  base::check_shape("tweedie::posterior_mean", "s1", s1, x.sizes());
+  base::check_shape("tweedie::posterior_mean", "sigma", sigma, {x.size(0)});
+  return x + sigma.square().unsqueeze(-1) * s1;
+}
+
+linalg::SymmetricOperator posterior_covariance(const at::Tensor& sigma,
+                                               const linalg::SymmetricOperator& s2) {
+  base::check_shape("tweedie::posterior_covariance", "sigma", sigma, {s2.batch()});
+  return s2.affine(sigma.square(), sigma.pow(4));
+}
+
+linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,
+                                              const linalg::SymmetricOperator& s2) {
+  return s2.plus_outer(s1);
+}
+
+}  // namespace scorejet::tweedie

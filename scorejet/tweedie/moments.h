@@ -1,0 +1,23 @@
+// Tweedie's formula of the first two orders: posterior moments of the clean x from the scores at
+// the noisy x̃ = x + σz, and back. Add higher cumulants here.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "scorejet/linalg/symmetric_operator.h"
+
+namespace scorejet::tweedie {
+
+// E[x | x̃] = x̃ + σ² s1. Shapes: x, s1 [B, D]; sigma [B].
+at::Tensor posterior_mean(const at::Tensor& x, const at::Tensor& sigma, const at::Tensor& s1);
+
+// Cov[x | x̃] = σ² I + σ⁴ s2, in the structure of s2. Shapes: sigma [B].
+// See: Meng et al. 2021, theorem 1; Efron 2011.
+linalg::SymmetricOperator posterior_covariance(const at::Tensor& sigma,
+                                               const linalg::SymmetricOperator& s2);
+
+// ψ = s2 + s1 s1ᵀ = ∇²p/p, the quantity that Meng et al. 2021 regress on.
+linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,
+                                              const linalg::SymmetricOperator& s2);
+
+}  // namespace scorejet::tweedie

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs, with apt, whatever of the build's packages is missing (docs/DEPENDENCIES.md). Sourced by the
+# other scripts; safe to call again and again.
+set -euo pipefail
+packages=(g++ cmake ninja-build ccache lld pkg-config libtorch-dev libopenblas-openmp-dev libfmt-dev
+  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libzip-dev libpng-dev zlib1g-dev libssl-dev
+  libgtest-dev gnuplot-nox clang-format-14)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=""
+  [ "$(id -u)" -eq 0 ] || sudo="sudo"
+  echo "installing: ${missing[*]}"
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
+fi

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, runs every test through ctest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+./scripts/build.sh -DSCOREJET_BUILD_TESTS=ON
+if command -v clang-format-14 >/dev/null; then
+  git ls-files '*.cc' '*.h' | xargs -r clang-format-14 --dry-run -Werror
+fi
+cd build
+exec ctest --output-on-failure

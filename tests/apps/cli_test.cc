@@ -1,0 +1,168 @@
+// The command line end to end on a tiny data set: good runs, kill -9 and resume, bad input.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <torch/utils.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "scorejet/io/atomic_file.h"
+#include "scorejet/io/npy.h"
+#include "scorejet/io/npz.h"
+#include "scorejet/io/safetensors.h"
+#include "scorejet/io/tensor_bridge.h"
+#include "tests/scratch.h"
+
+namespace scorejet {
+namespace {
+
+using testing::Scratch;
+namespace fs = std::filesystem;
+
+std::string command() { return std::string(std::getenv("SCOREJET_BINARY_DIR")) + "/scorejet "; }
+
+struct Outcome {
+  int code;
+  std::string output;
+};
+
+Outcome run(const Scratch& scratch, const std::string& arguments) {
+  const fs::path log = scratch / "log.txt";
+  const int status = std::system((command() + arguments + " >" + log.string() + " 2>&1").c_str());
+  return {WEXITSTATUS(status), io::read_text(log)};
+}
+
+// 8 x 8 pictures and a configuration to train on them.
+void prepare(const Scratch& scratch) {
+  torch::manual_seed(11);
+  const at::Tensor coarse = at::rand({200, 4, 4}).mul(255).to(at::kByte);
+  const at::Tensor images = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2);
+  io::write_npy(scratch / "x.npy", io::from_tensor(images));
+  io::write_file(scratch / "c.toml",
+                 "[data]\nname = \"" + (scratch / "x.npy").string() +
+                     "\"\nvalidation = 20\n[model]\nchannels = 8\nrank = 3\n"
+                     "[train]\nsteps = 200\nbatch = 8\ncheckpoint_every = 10\n");
+}
+
+TEST(Cli, TrainDenoiseSampleScoreReportInfo) {
+  const Scratch scratch;
+  prepare(scratch);
+  const std::string out = (scratch / "run").string(), input = (scratch / "x.npy").string();
+  ASSERT_EQ(
+      run(scratch, "train " + (scratch / "c.toml").string() + " --set train.steps=30 --out " + out)
+          .code,
+      0);
+  const Outcome denoise =
+      run(scratch, "denoise " + out + " " + input + " --sigma 0.5 --pcs 4 --samples 2 --out " +
+                       out + "/denoise");
+  ASSERT_EQ(denoise.code, 0) << denoise.output;
+  const auto metrics = nlohmann::json::parse(io::read_text(scratch / "run/denoise/metrics.json"));
+  for (const char* key :
+       {"psnr_noisy", "psnr_denoised", "predicted_variance_over_mse", "residual_energy_top_k",
+        "residual_energy_pca_k", "k", "num_negative_variances", "train_seconds"}) {
+    EXPECT_TRUE(metrics.contains(key)) << key;
+  }
+  EXPECT_EQ(metrics["num_negative_variances"], 0);
+  const io::NamedArrays posterior = io::read_npz(scratch / "run/denoise/posterior.npz");
+  EXPECT_EQ(posterior.at("components").shape, (std::vector<int64_t>{200, 4, 64}));
+  EXPECT_EQ(posterior.at("samples").shape, (std::vector<int64_t>{200, 2, 64}));
+  for (const char* kernel : {"langevin", "ozaki"}) {
+    const Outcome sample = run(scratch, "sample " + out + " --kernel " + kernel +
+                                            " --step-size 0.1 --steps 10 --chains 3 --sigma 0.5 "
+                                            "--init noise --out " +
+                                            out + "/" + kernel);
+    ASSERT_EQ(sample.code, 0) << sample.output;
+    EXPECT_EQ(io::read_npz(scratch / "run" / kernel / "chains.npz").at("positions").shape[1], 11);
+  }
+  ASSERT_EQ(run(scratch, "score " + out + " " + input + " --sigma 0.5 --structure dense --out " +
+                             (scratch / "s.npz").string())
+                .code,
+            0);
+  EXPECT_EQ(io::read_npz(scratch / "s.npz").at("s2").shape, (std::vector<int64_t>{200, 64, 64}));
+  EXPECT_EQ(run(scratch, "report " + out).code, 0);
+  EXPECT_TRUE(fs::exists(scratch / "run/report.html"));
+  EXPECT_NE(run(scratch, "info " + out).output.find("low_rank"), std::string::npos);
+}
+
+TEST(Cli, KilledAndResumedEqualsNeverStopped) {
+  const Scratch scratch;
+  prepare(scratch);
+  const std::string train = "train " + (scratch / "c.toml").string() + " --out ";
+  ASSERT_EQ(run(scratch, train + (scratch / "whole").string()).code, 0);
+  const std::string binary = command().substr(0, command().size() - 1);
+  const std::string config = (scratch / "c.toml").string(), out = (scratch / "killed").string();
+  for (int milliseconds : {900, 1100, 1400, 1800}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      freopen("/dev/null", "w", stderr);
+      execl(binary.c_str(), "scorejet", "train", config.c_str(), "--out", out.c_str(), "--resume",
+            nullptr);
+      _exit(127);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  const Outcome last = run(scratch, train + out + " --resume");
+  ASSERT_EQ(last.code, 0) << last.output;
+  const auto whole = io::read_safetensors(scratch / "whole/checkpoints/last.safetensors");
+  const auto killed = io::read_safetensors(scratch / "killed/checkpoints/last.safetensors");
+  EXPECT_EQ(whole.metadata.at("step"), killed.metadata.at("step"));
+  for (const auto& [key, array] : whole.tensors) {
+    EXPECT_EQ(array.bytes, killed.tensors.at(key).bytes) << key;
+  }
+}
+
+TEST(Cli, BadInputIsOneLineAndTheRightCode) {
+  const Scratch scratch;
+  prepare(scratch);
+  const std::string config = (scratch / "c.toml").string(), out = (scratch / "run").string();
+  ASSERT_EQ(run(scratch, "train " + config + " --set train.steps=2 --out " + out).code, 0);
+  io::write_npy(scratch / "wrong.npy", io::make_array(io::DType::kFloat32, {3, 5}));
+  io::write_npy(scratch / "empty.npy", io::make_array(io::DType::kFloat32, {0, 64}));
+  io::NdArray nan = io::make_array(io::DType::kFloat32, {3, 64});
+  nan.data<float>()[70] = std::nanf("");
+  io::write_npy(scratch / "nan.npy", nan);
+  const std::string wrong = (scratch / "wrong.npy").string(),
+                    o = " --out " + (scratch / "o").string();
+  struct Case {
+    std::string arguments, expected;
+    int code;
+  };
+  const std::vector<Case> cases{
+      {"", "subcommand", 2},
+      {"trane", "trane", 2},
+      {"train /no/such.toml" + o, "/no/such.toml", 1},
+      {"train " + config + " --set train.bach=3" + o, "train.batch", 2},
+      {"train " + config + " --set data.name=mnits" + o, "mnist", 1},
+      {"train " + config + " --device cuda:7" + o, "cuda:7", 2},
+      {"train " + config + " --out " + out, "already holds a run", 1},
+      {"denoise /no/run x.npy --sigma 1" + o, "/no/run", 1},
+      {"denoise " + out + " " + wrong + " --sigma 0.5" + o, "D = 64", 2},
+      {"denoise " + out + " test --sigma 0" + o, "--sigma must be positive", 2},
+      {"denoise " + out + " " + (scratch / "empty.npy").string() + " --sigma 1" + o, "empty", 1},
+      {"denoise " + out + " " + (scratch / "nan.npy").string() + " --sigma 1" + o, "row 1", 1},
+      {"denoise " + out + " test --sigma 1 --pcs 99" + o, "99", 2},
+      {"sample " + out + " --sigma 0.5 --kernel ozaky" + o, "ozaki", 2},
+      {"sample " + out + " --sigma 0.5 --step-size -1" + o, "step_size", 1},
+      {"score " + out + " " + wrong + " --sigma 1" + o, "[any, 64]", 2},
+      {"info " + (scratch / "").string(), "config.toml", 1}};
+  for (const Case& c : cases) {
+    const Outcome outcome = run(scratch, c.arguments);
+    EXPECT_EQ(outcome.code, c.code) << c.arguments << ": " << outcome.output;
+    EXPECT_NE(outcome.output.find(c.expected), std::string::npos) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+  for (const char* name :
+       {"", "train", "denoise", "sample", "score", "report", "info", "data fetch"}) {
+    const Outcome help = run(scratch, std::string(name) + " --help");
+    EXPECT_EQ(help.code, 0);
+    EXPECT_NE(help.output.find("Example"), std::string::npos) << name;
+  }
+}
+
+}  // namespace
+}  // namespace scorejet

@@ -1,0 +1,131 @@
+// Each loss against its naive dense form in float64, its gradient against central differences, and
+// the minimiser of its expectation on a Gaussian.
+#include "scorejet/objectives/denoising.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
+
+namespace scorejet::objectives {
+namespace {
+
+using linalg::SymmetricOperator;
+
+// ½‖h + Δ‖² − ½‖Δ‖² with everything formed; diagonal structures keep the diagonal only.
+at::Tensor naive(Form form, const at::Tensor& s1, const SymmetricOperator& s2, const at::Tensor& z,
+                 const at::Tensor& sigma) {
+  const auto outer = [](const at::Tensor& u) { return u.unsqueeze(-1) * u.unsqueeze(1); };
+  const at::Tensor v = form == Form::kCentred ? z + sigma.unsqueeze(-1) * s1 : z;
+  const at::Tensor h = form == Form::kCentred ? s2.dense() : s2.dense() + outer(s1);
+  at::Tensor delta = (at::eye(z.size(1), z.options()) - outer(v)) / sigma.square().view({-1, 1, 1});
+  at::Tensor sum = h + delta;
+  if (s2.structure() == linalg::Structure::kDiagonal) {
+    sum = at::diag_embed(sum.diagonal(0, 1, 2));
+    delta = at::diag_embed(delta.diagonal(0, 1, 2));
+  }
+  return 0.5 * (sum.square().sum({1, 2}) - delta.square().sum({1, 2}));
+}
+
+struct Problem {
+  at::Tensor s1, z, sigma, a, b;
+};
+
+Problem make_problem() {
+  torch::manual_seed(4);
+  return {at::randn({3, 6}, at::kDouble), at::randn({3, 6}, at::kDouble),
+          0.3 + at::rand({3}, at::kDouble), at::randn({3, 6}, at::kDouble),
+          at::randn({3, 6, 2}, at::kDouble)};
+}
+
+TEST(HessianLoss, EqualsNaiveDenseForm) {
+  const Problem p = make_problem();
+  const std::vector<SymmetricOperator> structures{
+      SymmetricOperator::from_low_rank(p.a, p.b), SymmetricOperator::from_diagonal(p.a),
+      SymmetricOperator::from_dense(p.b.matmul(p.b.transpose(1, 2)))};
+  for (Form form : {Form::kProduct, Form::kCentred}) {
+    for (const auto& s2 : structures) {
+      const at::Tensor expected = naive(form, p.s1, s2, p.z, p.sigma);
+      const at::Tensor error = (hessian_loss(form, p.s1, s2, p.z, p.sigma) - expected) / expected;
+      EXPECT_LT(error.abs().max().item<double>(), 1e-10) << form_name(form);
+    }
+  }
+}
+
+TEST(HessianLoss, GradientEqualsCentralDifferences) {
+  const Problem p = make_problem();
+  for (Form form : {Form::kProduct, Form::kCentred}) {
+    const at::Tensor b = p.b.clone().requires_grad_(), s1 = p.s1.clone().requires_grad_();
+    const auto value = [&](const at::Tensor& factor) {
+      return hessian_loss(form, s1, SymmetricOperator::from_low_rank(p.a, factor), p.z, p.sigma)
+          .sum();
+    };
+    torch::autograd::backward({value(b)});
+    EXPECT_FALSE(s1.grad().defined()) << "no gradient may flow into s1";
+    const at::Tensor direction = at::randn_like(p.b);
+    const double h = 1e-5;
+    const double numeric =
+        ((value(p.b + h * direction) - value(p.b - h * direction)) / (2 * h)).item<double>();
+    const double exact = (b.grad() * direction).sum().item<double>();
+    EXPECT_NEAR(numeric, exact, 1e-6 * std::abs(exact));
+  }
+}
+
+TEST(ScoreLoss, AntitheticIsThePairsMean) {
+  const Problem p = make_problem();
+  const at::Tensor other = at::randn_like(p.s1);
+  const at::Tensor pair =
+      0.5 * (score_loss(p.s1, p.z, p.sigma) + score_loss(other, -p.z, p.sigma)) -
+      (p.z / p.sigma.unsqueeze(-1)).square().sum(-1);
+  const at::Tensor error = score_loss_antithetic(p.s1, other, p.z, p.sigma) - pair;
+  EXPECT_LT(error.abs().max().item<double>(), 1e-10);
+}
+
+// On x ~ N(0, C), with the exact s1 = −P x̃, a constant dense h has E loss = ½‖h‖² + ⟨E Δ-like, h⟩,
+// so the minimiser is −mean(∂ of the linear part); both forms must give s2 = −P, P = (C + σ²I)⁻¹.
+class GaussianMinimiser : public testing::TestWithParam<std::tuple<Form, bool>> {};
+
+TEST_P(GaussianMinimiser, IsMinusPrecision) {
+  const auto [form, reduced] = GetParam();
+  constexpr int64_t kDim = 3, kSamples = 400000;
+  torch::manual_seed(5);
+  const at::Tensor root = at::randn({kDim, kDim}, at::kDouble);
+  const double sigma = 0.7;
+  const at::Tensor covariance = root.matmul(root.t());
+  const at::Tensor precision =
+      at::linalg_inv(covariance + sigma * sigma * at::eye(kDim, at::kDouble));
+  const at::Tensor x = at::randn({kSamples, kDim}, at::kDouble).matmul(root.t());
+  const at::Tensor z = at::randn_like(x);
+  const at::Tensor levels = at::full({kSamples}, sigma, at::kDouble);
+  const auto s1 = [&](const at::Tensor& point) { return -point.matmul(precision); };
+  at::Tensor h = at::zeros({kDim, kDim}, at::kDouble).requires_grad_();
+  // The loss is quadratic with unit curvature in h (s2 = h everywhere): one Newton step from zero.
+  const auto op = SymmetricOperator::from_dense(h.expand({kSamples, kDim, kDim}));
+  const at::Tensor noise = sigma * z;
+  const at::Tensor loss =
+      reduced ? hessian_loss_antithetic(form, {s1(x + noise), s1(x - noise), s1(x), op, op, op}, z,
+                                        levels)
+              : hessian_loss(form, s1(x + noise), op, z, levels);
+  torch::autograd::backward({loss.mean()});
+  const at::Tensor estimate = -0.5 * (h.grad() + h.grad().t());
+  // Entries of zzᵀ/σ² have standard deviation at most √2/σ² ≈ 2.9 (and ψ's s1 s1ᵀ, for the product
+  // form, a little more): five standard errors of 4/√400000 are 0.032. False alarms below 1e-5 in
+  // all.
+  EXPECT_LT((estimate + precision).abs().max().item<double>(), 0.032);
+  EXPECT_GT((estimate + 1.2 * precision).abs().max().item<double>(), 0.032) << "control";
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GaussianMinimiser,
+                         testing::Combine(testing::Values(Form::kProduct, Form::kCentred),
+                                          testing::Bool()));
+
+TEST(HessianLoss, RefusesWrongShapes) {
+  const Problem p = make_problem();
+  const auto s2 = SymmetricOperator::from_diagonal(p.a);
+  EXPECT_THROW(hessian_loss(Form::kCentred, p.s1, s2, p.z, p.sigma.narrow(0, 0, 2)),
+               std::invalid_argument);
+  EXPECT_THROW(parse_form("centered"), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace scorejet::objectives

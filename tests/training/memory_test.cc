@@ -1,0 +1,59 @@
+// The low-rank step never makes a tensor of B·D·D elements: the largest single allocation is
+// counted.
+#include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+
+#include <atomic>
+
+#include "scorejet/objectives/denoising.h"
+
+namespace scorejet::training {
+namespace {
+
+// Hands on to the default allocator, keeping the largest request and the live total's peak.
+class CountingAllocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t size) const override {
+    largest = std::max(largest.load(), size);
+    auto* memory = static_cast<size_t*>(::operator new (size + 64, std::align_val_t{64}));
+    *memory = size;
+    live += size;
+    peak = std::max(peak.load(), live.load());
+    return {reinterpret_cast<char*>(memory) + 64, memory, &release, c10::Device(at::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  static void release(void* memory) {
+    live -= *static_cast<size_t*>(memory);
+    ::operator delete (memory, std::align_val_t{64});
+  }
+  static inline std::atomic<size_t> largest{0}, live{0}, peak{0};
+};
+
+TEST(Memory, LowRankLossStaysLinearInD) {
+  static CountingAllocator allocator;
+  c10::SetCPUAllocator(&allocator, 100);
+  constexpr int64_t kBatch = 4, kDim = 3072, kRank = 20;
+  const at::Tensor a = at::randn({kBatch, kDim}).requires_grad_();
+  const at::Tensor b = at::randn({kBatch, kDim, kRank}).requires_grad_();
+  const at::Tensor s1 = at::randn({kBatch, kDim}), z = at::randn({kBatch, kDim});
+  const auto s2 = linalg::SymmetricOperator::from_low_rank(a, b);
+  using objectives::Form;
+  for (Form form : {Form::kProduct, Form::kCentred}) {
+    CountingAllocator::largest = 0;
+    CountingAllocator::peak = CountingAllocator::live.load();
+    const size_t before = CountingAllocator::live;
+    const at::Tensor sigma = at::full({kBatch}, 0.5);
+    torch::autograd::backward(
+        {objectives::hessian_loss_antithetic(form, {s1, s1, s1, s2, s2, s2}, z, sigma).mean()});
+    constexpr size_t kFactor = kBatch * kDim * (kRank + 1) * sizeof(float);
+    EXPECT_GT(CountingAllocator::largest, kFactor / 4) << "the counter must see something";
+    EXPECT_LE(CountingAllocator::largest, kFactor);
+    EXPECT_LE(CountingAllocator::peak - before, 16 * kFactor);
+    static_assert(16 * kFactor < kBatch * kDim * kDim * sizeof(float));
+  }
+}
+
+}  // namespace
+}  // namespace scorejet::training
