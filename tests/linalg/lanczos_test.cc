@@ -65,7 +65,8 @@ TEST(MatrixFunction, LanczosEqualsEigh) {
 TEST(MatrixFunction, ZeroVectorAndDiagonal) {
   const auto low = SymmetricOperator::from_low_rank(-at::rand({2, 9}), at::randn({2, 9, 2}));
   EXPECT_EQ(apply_functions(low, {phi1}, at::zeros({2, 9, 1})).values.abs().max().item<float>(), 0);
-  const auto diagonal = SymmetricOperator::from_diagonal(at::tensor({-1.0, -2.0}, at::kDouble).unsqueeze(0));
+  const auto diagonal =
+      SymmetricOperator::from_diagonal(at::tensor({-1.0, -2.0}, at::kDouble).unsqueeze(0));
   const at::Tensor value =
       apply_functions(diagonal, {phi1}, at::ones({1, 2, 1}, at::kDouble)).values;
   EXPECT_NEAR(value[0][1][0].item<double>(), (1 - std::exp(-2.0)) / 2, 1e-14);

@@ -96,7 +96,7 @@ TEST(JointTraining, TenSeedsDoNotDiverge) {
     config.train.seed = seed;
     const auto out = scratch / ("run" + std::to_string(seed));
     train(config, {.out = out, .device = "cpu"});
-    const Run run = load_run(out, "cpu");
+    const training::Run run = load_run(out, "cpu");
     const double first = checkpoint_number(out / "checkpoints" / "last.safetensors", "best_first");
     EXPECT_LT(first, 0.9) << "seed " << seed
                           << ": no better than the preconditioner's own denoiser";
@@ -123,7 +123,8 @@ TEST(JointTraining, NonFiniteLossStopsTheRun) {
 TEST(Training, EveryCombinationTrains) {
   const Scratch scratch;
   torch::manual_seed(10);
-  const at::Tensor x = at::randn({400, 2}).matmul(at::tensor({1.0f, 0.8f, 0.0f, 0.6f}).view({2, 2}));
+  const at::Tensor x =
+      at::randn({400, 2}).matmul(at::tensor({1.0f, 0.8f, 0.0f, 0.6f}).view({2, 2}));
   io::write_npy(scratch / "v.npy", io::from_tensor(x));
   int run = 0;
   for (const char* s2 : {"none", "diagonal", "low_rank", "full"}) {
@@ -142,7 +143,7 @@ TEST(Training, EveryCombinationTrains) {
           config.train.steps = 5;
           const auto out = scratch / std::to_string(run++);
           train(config, {.out = out, .device = "cpu"});
-          const Run loaded = load_run(out, "cpu");
+          const training::Run loaded = load_run(out, "cpu");
           const int order = std::string(s2) == "none" ? 1 : 2;
           EXPECT_EQ(loaded.model->max_order(), order);
           EXPECT_THROW(loaded.model->evaluate(x, 0.5, 3), std::invalid_argument);
