@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "apps/commands.h"
+#include "scorejet/base/error.h"
 #include "scorejet/base/threads.h"
 
 namespace {
@@ -15,6 +16,19 @@ std::string g_command_line;
 int fail(int code, std::string text) {
   fmt::print(stderr, "scorejet: {}\n", text.substr(0, text.find('\n')));
   return code;
+}
+
+// CLI11 says "A subcommand is required" when the one given is misspelled; name it and the nearest.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* last = &app;
+  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  const std::vector<std::string> unknown = last->remaining();
+  if (unknown.empty() || last->get_subcommands({}).empty()) return error.what();
+  std::vector<std::string> names;
+  for (const CLI::App* command : last->get_subcommands({})) names.push_back(command->get_name());
+  const std::string near = scorejet::base::nearest(unknown.front(), names);
+  return fmt::format("{} has no subcommand '{}'{}", last->get_name(), unknown.front(),
+                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
 }
 
 }  // namespace
@@ -46,7 +60,7 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return fail(2, fmt::format("{} (see scorejet --help)", error.what()));
+    return fail(2, usage_message(app, error) + " (see scorejet --help)");
   } catch (const std::invalid_argument& error) {
     return fail(2, error.what());
   } catch (const c10::Error& error) {

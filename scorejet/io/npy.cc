@@ -1,6 +1,5 @@
 #include "scorejet/io/npy.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -43,11 +42,13 @@ DType parse_dtype(const std::string& text, const std::string& name) {
                      text);
 }
 
-// Sizes of "(3, 4)"; their product times the element size must not exceed `limit` bytes.
-std::vector<int64_t> parse_shape(const std::string& text, size_t element, size_t limit,
-                                 const std::string& name) {
+// More bytes than any file holds, few enough that no product of sizes below it overflows.
+constexpr int64_t kLargestArray = int64_t{1} << 56;
+
+// Sizes of "(3, 4)".
+std::vector<int64_t> parse_shape(const std::string& text, const std::string& name) {
   std::vector<int64_t> shape;
-  size_t total = element;
+  int64_t total = 8;  // bytes of the widest element
   const char* position = text.data();
   const char* end = position + text.size();
   bool good = text.size() >= 2 && text.front() == '(' && text.back() == ')';
@@ -57,14 +58,12 @@ std::vector<int64_t> parse_shape(const std::string& text, size_t element, size_t
     if (position == end) return shape;
     int64_t size = 0;
     const auto [next, error] = std::from_chars(position, end, size);
-    good = error == std::errc() && size >= 0 &&
-           (size == 0 || total <= limit / static_cast<size_t>(size));
-    if (good && size > 0) total *= static_cast<size_t>(size);
+    good = error == std::errc() && size >= 0 && (size == 0 || total <= kLargestArray / size);
+    if (good && size > 0) total *= size;
     shape.push_back(size);
     position = next;
   }
-  base::fail_runtime(kWhere, "{}: shape must be a tuple of sizes that fit the file; got {}", name,
-                     text);
+  base::fail_runtime(kWhere, "{}: shape must be a tuple of sizes; got {}", name, text);
 }
 
 // Elements of a Fortran-ordered array, rearranged into C order.
@@ -127,8 +126,7 @@ NdArray parse_npy(std::span<const std::byte> bytes, const std::string& name) {
   array.dtype = parse_dtype(header_value(header, "descr", name), name);
   const std::string order = header_value(header, "fortran_order", name);
   const size_t available = bytes.size() - prefix - length;
-  array.shape = parse_shape(header_value(header, "shape", name), dtype_size(array.dtype),
-                            std::max(available, size_t{8}), name);
+  array.shape = parse_shape(header_value(header, "shape", name), name);
   const size_t expected = static_cast<size_t>(array.num_elements()) * dtype_size(array.dtype);
   if (expected != available) {
     base::fail_runtime(kWhere, "{}: {} {} needs {} bytes of data; got {}", name,

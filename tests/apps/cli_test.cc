@@ -134,7 +134,8 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
   };
   const std::vector<Case> cases{
       {"", "subcommand", 2},
-      {"trane", "trane", 2},
+      {"trane", "did you mean 'train'", 2},
+      {"data fech mnist", "did you mean 'fetch'", 2},
       {"train /no/such.toml" + o, "/no/such.toml", 1},
       {"train " + config + " --set train.bach=3" + o, "train.batch", 2},
       {"train " + config + " --set data.name=mnits" + o, "mnist", 1},
