@@ -15,6 +15,9 @@ void add_score(CLI::App& app);
 void add_report(CLI::App& app);
 void add_info(CLI::App& app);
 
+// Prints `text` as a note on stderr, unless it is empty.
+void print_notice(const std::string& text);
+
 // The command line as it was given, for the record in metrics.json.
 const std::string& command_line();
 

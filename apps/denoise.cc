@@ -149,6 +149,7 @@ void denoise(Options o) {
   const at::Tensor noisy = o.noisy ? x : add_noise(x, o.sigma, o.seed, "input noise");
   io::make_writable_directory(o.out);
   const posterior::DenoiseResult result = denoise_all(run, noisy, o, o.components, o.samples);
+  apps::print_notice(training::sigma_notice(run, o.sigma));
 
   io::NamedArrays arrays{{"noisy", io::from_tensor(noisy)}, {"mean", io::from_tensor(result.mean)}};
   if (clean.defined()) arrays["clean"] = io::from_tensor(clean);

@@ -35,6 +35,10 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
 
 const std::string& scorejet::apps::command_line() { return g_command_line; }
 
+void scorejet::apps::print_notice(const std::string& text) {
+  if (!text.empty()) fmt::print(stderr, "scorejet: note: {}\n", text);
+}
+
 int main(int argc, char** argv) {
   using namespace scorejet;
   g_command_line = "scorejet";

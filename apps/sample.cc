@@ -1,7 +1,11 @@
 // scorejet sample RUN
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -21,7 +25,8 @@ namespace {
 using namespace scorejet;
 
 struct Options {
-  std::string run, out, kernel = "ozaki", init = "data", device = "auto";
+  std::string run, out, init = "data", device = "auto";
+  std::vector<std::string> kernels{"ozaki"};
   double step_size = 0.1, sigma = 0;
   int64_t steps = 100, chains = 8, thin = 0;
   uint64_t seed = 0;
@@ -47,12 +52,15 @@ at::Tensor start(const Options& o, const training::Run& run) {
   return x + o.sigma * at::randn(x.sizes(), generator);
 }
 
-// Rows: chains. Columns: the course, noisy positions as their denoised means (what they look like).
-void draw(const Options& o, const training::Run& run, const sampling::ChainResult& result) {
+// Columns of one kernel's course, left to right; noisy positions as their denoised means (what they
+// look like).
+std::vector<report::GridColumn> course(const Options& o, const training::Run& run,
+                                       const std::string& kernel,
+                                       const sampling::ChainResult& result) {
   const auto shape = run.model->options().network.image_shape;
   const int64_t rows = std::min<int64_t>(o.chains, 8);
   const int64_t kept = result.positions.size(1);
-  const int64_t columns = std::min<int64_t>(kept, 11);
+  const int64_t columns = std::min<int64_t>(kept, o.kernels.size() > 1 ? 6 : 11);
   std::vector<report::GridColumn> grid;
   for (int64_t j = 0; j < columns; ++j) {
     const int64_t index = columns > 1 ? j * (kept - 1) / (columns - 1) : 0;
@@ -60,59 +68,97 @@ void draw(const Options& o, const training::Run& run, const sampling::ChainResul
     const at::Tensor s1 = run.model->evaluate(x, o.sigma, 1).s1;
     const at::Tensor mean = (x + o.sigma * o.sigma * s1).view({rows, shape[0], shape[1], shape[2]});
     report::GridColumn column;
-    column.title = fmt::format("step {}", result.steps[index].item<int64_t>());
+    const int64_t step = result.steps[index].item<int64_t>();
+    column.title = o.kernels.size() > 1 ? fmt::format("{}\nstep {}", kernel, step)
+                                        : fmt::format("step {}", step);
     column.tiles = io::from_tensor(mean.clamp(0, 1));  // display range
     column.range = report::ValueRange{0, 1};
     grid.push_back(std::move(column));
   }
-  report::write_picture_grid(
-      std::filesystem::path(o.out) / "course.png", grid, {},
-      fmt::format("{}, step size {:g}, sigma {:g} (denoised)", o.kernel, o.step_size, o.sigma));
+  return grid;
+}
+
+void check_options(const Options& o) {
+  if (o.chains < 1) base::fail_argument("sample", "--chains must be at least 1; got {}", o.chains);
+  if (o.steps < 1) base::fail_argument("sample", "--steps must be at least 1; got {}", o.steps);
+  if (o.thin < 0) base::fail_argument("sample", "--thin must be at least 0; got {}", o.thin);
+  for (const std::string& name : o.kernels) {
+    sampling::find_kernel(name);
+    if (std::count(o.kernels.begin(), o.kernels.end(), name) > 1)
+      base::fail_argument("sample", "--kernel must name each kernel once; got {} twice", name);
+  }
+}
+
+// The facts of one kernel's chains, one row of the report's table.
+nlohmann::ordered_json describe(const std::string& kernel, const sampling::ChainResult& result,
+                                double seconds) {
+  nlohmann::ordered_json facts;
+  facts["kernel"] = kernel;
+  facts["num_evaluations"] = result.num_evaluations;
+  facts["num_diverged"] = (result.diverged_at >= 0).sum().item<int64_t>();
+  facts["num_bounded_steps"] = result.num_bounded;
+  facts["max_krylov_steps"] = result.max_krylov_steps;
+  facts["seconds"] = std::round(seconds * 100) / 100;
+  if (result.num_bounded > 0) {
+    fmt::print("{}: the bound on positive curvature was in force at {} of {} chain-steps\n", kernel,
+               result.num_bounded, result.num_evaluations);
+  }
+  if (facts["num_diverged"] > 0)
+    fmt::print("{}: {} chains diverged\n", kernel, facts["num_diverged"].dump());
+  return facts;
 }
 
 void sample(Options o) {
   const training::Run run = training::load_run(o.run, o.device);
-  const sampling::Kernel& kernel = sampling::find_kernel(o.kernel);
-  if (o.chains < 1) base::fail_argument("sample", "--chains must be at least 1; got {}", o.chains);
+  check_options(o);
+  apps::print_notice(training::sigma_notice(run, o.sigma));
   if (o.thin == 0) o.thin = std::max<int64_t>(1, o.steps / 50);
   const at::Tensor x0 = start(o, run).to(run.model->data_mean().device());
   io::make_writable_directory(o.out);
-  base::Progress bar(o.kernel, o.steps);
-  const sampling::KernelOptions kernel_options{.step_size = o.step_size, .sigma = o.sigma};
-  const sampling::ChainResult result =
-      sampling::run_chains(*run.model, kernel, x0, kernel_options,
-                           {.num_steps = o.steps, .thin = o.thin, .seed = o.seed},
-                           [&](int64_t step) { bar.update(step, ""); });
   const std::filesystem::path out = o.out;
-  io::write_npz(out / "chains.npz", {{"positions", io::from_tensor(result.positions)},
-                                     {"steps", io::from_tensor(result.steps)},
-                                     {"diverged_at", io::from_tensor(result.diverged_at)}});
+  const sampling::KernelOptions kernel_options{.step_size = o.step_size, .sigma = o.sigma};
+  const bool image = !run.model->options().network.image_shape.empty();
+  std::vector<report::GridColumn> grid;
+  nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
+  for (const std::string& name : o.kernels) {
+    const auto begin = std::chrono::steady_clock::now();
+    base::Progress bar(name, o.steps);
+    const sampling::ChainResult result =
+        sampling::run_chains(*run.model, sampling::find_kernel(name), x0, kernel_options,
+                             {.num_steps = o.steps, .thin = o.thin, .seed = o.seed},
+                             [&](int64_t step) { bar.update(step, ""); });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    bar.finish("");
+    const std::string file =
+        o.kernels.size() > 1 ? fmt::format("chains_{}.npz", name) : "chains.npz";
+    io::write_npz(out / file, {{"positions", io::from_tensor(result.positions)},
+                               {"steps", io::from_tensor(result.steps)},
+                               {"diverged_at", io::from_tensor(result.diverged_at)}});
+    kernels.push_back(describe(name, result, seconds.count()));
+    if (image) {
+      for (auto& column : course(o, run, name, result)) grid.push_back(std::move(column));
+    }
+  }
   nlohmann::ordered_json metrics;
   metrics["kind"] = "sample";
-  metrics["title"] = fmt::format("Chains: {}", o.kernel);
+  metrics["title"] = fmt::format("Chains: {}", fmt::join(o.kernels, ", "));
   metrics["command"] = apps::command_line();
-  metrics["kernel"] = o.kernel;
   metrics["step_size"] = o.step_size;
   metrics["sigma"] = o.sigma;
   metrics["steps"] = o.steps;
   metrics["chains"] = o.chains;
-  metrics["num_evaluations"] = result.num_evaluations;
-  metrics["num_diverged"] = (result.diverged_at >= 0).sum().item<int64_t>();
-  metrics["num_bounded_steps"] = result.num_bounded;
-  metrics["max_krylov_steps"] = result.max_krylov_steps;
-  if (!run.model->options().network.image_shape.empty()) {
-    draw(o, run, result);
-    metrics["pictures"] = {
-        {{"file", "course.png"},
-         {"caption", "The course of the chains (rows), each position denoised."}}};
+  metrics["seed"] = o.seed;
+  metrics["kernels"] = kernels;
+  if (image) {
+    const std::string title = fmt::format("{}: step size {:g}, sigma {:g} (denoised)",
+                                          fmt::join(o.kernels, " | "), o.step_size, o.sigma);
+    report::write_picture_grid(out / "course.png", grid, {}, title);
+    metrics["pictures"] = {{{"file", "course.png"},
+                            {"caption",
+                             "The course of the chains (rows), from the same starts, each position "
+                             "denoised."}}};
   }
   io::write_file(out / "metrics.json", metrics.dump(2) + "\n");
-  if (result.num_bounded > 0) {
-    fmt::print("the bound on positive curvature was in force at {} of {} chain-steps\n",
-               result.num_bounded, result.num_evaluations);
-  }
-  if (metrics["num_diverged"] > 0)
-    fmt::print("{} chains diverged\n", metrics["num_diverged"].dump());
   fmt::print("{}\n", o.out);
 }
 
@@ -126,7 +172,12 @@ void scorejet::apps::add_sample(CLI::App& app) {
                          "--chains 8 --sigma 0.5 --out runs/mnist/ozaki");
   auto o = std::make_shared<Options>();
   command->add_option("run", o->run, "run folder")->required();
-  command->add_option("--kernel", o->kernel, "langevin or ozaki")->capture_default_str();
+  command
+      ->add_option("--kernel", o->kernels,
+                   "langevin, ozaki, or several with commas: run from the same starts and noise")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
   command->add_option("--step-size", o->step_size, "epsilon, > 0")->capture_default_str();
   command->add_option("--steps", o->steps, "steps of each chain")->capture_default_str();
   command->add_option("--chains", o->chains, "number of chains")->capture_default_str();

@@ -46,6 +46,7 @@ void score_points(const Options& o) {
   const at::Tensor x = points.slice(0, points.size()).to(run.model->data_mean().device());
   at::NoGradGuard no_grad;
   const score::Jet jet = run.model->evaluate(x, o.sigma, o.order);
+  apps::print_notice(training::sigma_notice(run, o.sigma));
   io::NamedArrays arrays;
   arrays["s1"] = io::from_tensor(jet.s1);
   if (jet.s2) put_operator(arrays, *jet.s2, o.structure);

@@ -15,10 +15,8 @@ if [ ! -f "$run/.trained" ]; then
 fi
 [ -f "$run/denoise/metrics.json" ] ||
   $scorejet denoise "$run" test --sigma 0.5 --pcs 20 --samples 2 --limit 1000 --out "$run/denoise"
-for kernel in langevin ozaki; do
-  [ -f "$run/$kernel/metrics.json" ] ||
-    $scorejet sample "$run" --kernel $kernel --step-size 0.2 --steps 200 --chains 8 --sigma 0.5 \
-      --out "$run/$kernel"
-done
+[ -f "$run/sample/metrics.json" ] ||
+  $scorejet sample "$run" --kernel langevin,ozaki --step-size 0.2 --steps 200 --chains 8 --sigma 0.5 \
+    --out "$run/sample"
 $scorejet report "$run"
 echo "done; open $PWD/$run/report.html"

@@ -127,6 +127,15 @@ void draw_legend(Canvas& canvas, const GridColumn& column, ValueRange range, int
                    kFaintInk);
 }
 
+// The title's own lines, or one that is wrapped to the column's width.
+std::vector<std::string> header_lines(const std::string& title, double size, int64_t tile_width) {
+  const size_t split = title.find('\n');
+  if (split == std::string::npos) {
+    return wrap_text(title, size, tile_width + kTileGap, kHeaderLines);
+  }
+  return {title.substr(0, split), title.substr(split + 1)};
+}
+
 }  // namespace
 
 GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
@@ -153,8 +162,7 @@ GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
   bool any_legend = false;
   for (const GridColumn& column : columns) {
     const ValueRange range = column_range(column);
-    layout.headers.push_back(
-        wrap_text(column.title, options.text_size, layout.tile_width + kTileGap, kHeaderLines));
+    layout.headers.push_back(header_lines(column.title, options.text_size, layout.tile_width));
     int64_t cell = layout.tile_width;
     for (const std::string& line : layout.headers.back()) {
       cell = std::max(cell, measure_text(line, options.text_size).width);

@@ -15,7 +15,7 @@
 namespace scorejet::report {
 
 struct GridColumn {
-  std::string title;  // up to two lines above the column
+  std::string title;  // above the column: wrapped to two lines, or two lines split by \n
   io::NdArray tiles;  // float32 [N, C, H, W], C 1 or 3
   // For C = 3 the map gives way to the colours themselves, each channel scaled by the range.
   Colormap colormap = Colormap::kGrey;

@@ -164,4 +164,13 @@ Run load_run(const std::filesystem::path& path, const std::string& device) {
   return run;
 }
 
+std::string sigma_notice(const Run& run, double sigma) {
+  constexpr double kSlack = 1e-6;  // sigma given in decimal
+  const double low = run.config.noise.sigma, high = std::max(low, run.config.noise.sigma_max);
+  if (sigma >= low * (1 - kSlack) && sigma <= high * (1 + kSlack)) return "";
+  return fmt::format(
+      "sigma = {:g} lies outside what the run was trained on: {}", sigma,
+      low == high ? fmt::format("{:g}", low) : fmt::format("{:g} to {:g}", low, high));
+}
+
 }  // namespace scorejet::training

@@ -57,4 +57,7 @@ struct Run {
 };
 Run load_run(const std::filesystem::path& path, const std::string& device);
 
+// What to tell a user who evaluates the run at a sigma it was not trained on; "" when it was.
+std::string sigma_notice(const Run& run, double sigma);
+
 }  // namespace scorejet::training

@@ -77,6 +77,17 @@ TEST(Cli, TrainDenoiseSampleScoreReportInfo) {
     ASSERT_EQ(sample.code, 0) << sample.output;
     EXPECT_EQ(io::read_npz(scratch / "run" / kernel / "chains.npz").at("positions").shape[1], 11);
   }
+  const Outcome both = run(scratch, "sample " + out +
+                                        " --kernel langevin,ozaki --steps 5 --chains 2 --sigma 0.9 "
+                                        "--out " +
+                                        out + "/both");
+  EXPECT_EQ(both.code, 0);
+  EXPECT_NE(both.output.find("outside what the run was trained on: 0.5"), std::string::npos);
+  const auto start = [&](const char* file) {
+    return io::to_tensor(io::read_npz(scratch / file).at("positions")).select(1, 0);
+  };
+  EXPECT_TRUE(start("run/both/chains_langevin.npz").equal(start("run/both/chains_ozaki.npz")));
+  EXPECT_TRUE(fs::exists(scratch / "run/both/course.png"));
   ASSERT_EQ(run(scratch, "score " + out + " " + input + " --sigma 0.5 --structure dense --out " +
                              (scratch / "s.npz").string())
                 .code,
@@ -148,6 +159,7 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
       {"denoise " + out + " " + (scratch / "nan.npy").string() + " --sigma 1" + o, "row 1", 1},
       {"denoise " + out + " test --sigma 1 --pcs 99" + o, "99", 2},
       {"sample " + out + " --sigma 0.5 --kernel ozaky" + o, "ozaki", 2},
+      {"sample " + out + " --sigma 0.5 --kernel ozaki,ozaki" + o, "twice", 2},
       {"sample " + out + " --sigma 0.5 --step-size -1" + o, "step_size", 1},
       {"score " + out + " " + wrong + " --sigma 1" + o, "[any, 64]", 2},
       {"info " + (scratch / "").string(), "config.toml", 1}};
