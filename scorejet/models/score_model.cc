@@ -106,6 +106,7 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
   constexpr const char* kWhere = "models::ScoreModel::evaluate";
   base::check_shape(kWhere, "x", x, {-1, dim()});
   base::check_like(kWhere, "x", x, "the model", mean_);
+  base::check_finite(kWhere, "x", x);
   if (order < 1 || order > max_order()) {
     base::fail_argument(kWhere,
                         "order must lie between 1 and {}, what this model was trained for; got {}",

@@ -27,7 +27,8 @@ class ScoreField {
 
   // The jet of log p_sigma = log (p * N(0, sigma² I)) at x.
   // Shapes: x [B, D]; sigma [B] or a scalar, in units of x. Errors: std::invalid_argument for
-  // shapes or an order that the field does not have; std::domain_error for sigma out of range.
+  // shapes or an order that the field does not have; std::domain_error for sigma out of range,
+  // NaN or infinity in x (naming the row).
   virtual Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const = 0;
 
   Jet evaluate(const at::Tensor& x, double sigma, int order) const;

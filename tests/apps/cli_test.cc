@@ -177,5 +177,60 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
   }
 }
 
+// A disk that fills up (a limit on file sizes) and folders that cannot be written: one line, and
+// what was good stays whole.
+TEST(Cli, FailedWritesHarmNothing) {
+  const Scratch scratch;
+  prepare(scratch);
+  const std::string config = (scratch / "c.toml").string(), out = (scratch / "run").string();
+  ASSERT_EQ(run(scratch, "train " + config + " --set train.steps=20 --out " + out).code, 0);
+  const fs::path checkpoint = scratch / "run/checkpoints/last.safetensors";
+  const std::string before = io::read_text(checkpoint);
+  const std::string denoise =
+      "denoise " + out + " test --sigma 0.5 --pcs 2 --out " + (scratch / "d").string();
+  ASSERT_EQ(run(scratch, denoise).code, 0);
+  const std::string posterior = io::read_text(scratch / "d/posterior.npz");
+
+  const auto limited = [&](const std::string& arguments) {
+    const fs::path log = scratch / "log.txt";  // limit: 16 blocks of 512 or 1024 bytes a file
+    const int status = std::system(("bash -c \"trap '' XFSZ; ulimit -f 16; " + command() +
+                                    arguments + " >" + log.string() + " 2>&1\"")
+                                       .c_str());
+    return Outcome{WEXITSTATUS(status), io::read_text(log)};
+  };
+  const Outcome full = limited(denoise);
+  EXPECT_EQ(full.code, 1);
+  EXPECT_NE(full.output.find("posterior.npz"), std::string::npos) << full.output;
+  EXPECT_EQ(io::read_text(scratch / "d/posterior.npz"), posterior);
+  const Outcome train = limited("train " + config + " --set train.steps=40 --resume --out " + out);
+  EXPECT_EQ(train.code, 1);
+  EXPECT_NE(train.output.find("last.safetensors"), std::string::npos) << train.output;
+  EXPECT_EQ(io::read_text(checkpoint), before);
+  for (const char* folder : {"run/checkpoints", "d"}) {
+    for (const auto& entry : fs::directory_iterator(scratch / folder)) {
+      EXPECT_EQ(entry.path().string().find(".tmp"), std::string::npos) << entry.path();
+    }
+  }
+  for (const char* folder : {"/proc/scorejet", "/dev/null/scorejet"}) {
+    const Outcome outcome =
+        run(scratch, std::string("denoise ") + out + " test --sigma 0.5 --out " + folder);
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_NE(outcome.output.find(folder), std::string::npos) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+}
+
+TEST(Cli, ResumeWithAnotherModelIsRefused) {
+  const Scratch scratch;
+  prepare(scratch);
+  const std::string config = (scratch / "c.toml").string(), out = (scratch / "run").string();
+  ASSERT_EQ(run(scratch, "train " + config + " --set train.steps=10 --out " + out).code, 0);
+  const Outcome other =
+      run(scratch, "train " + config + " --set model.rank=5 --resume --out " + out);
+  EXPECT_NE(other.code, 0);
+  EXPECT_NE(other.output.find("rank"), std::string::npos) << other.output;
+  EXPECT_EQ(run(scratch, "info " + out).code, 0);  // still what it was
+}
+
 }  // namespace
 }  // namespace scorejet

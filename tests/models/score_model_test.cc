@@ -1,0 +1,103 @@
+// The parameterisations: positive by construction at every σ, bounded factors, shapes, refusals.
+#include "scorejet/models/score_model.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "tests/scratch.h"
+
+namespace scorejet::models {
+namespace {
+
+using testing::error_of;
+
+ScoreModelOptions small(nets::Hessian hessian, Parameterisation parameterisation) {
+  ScoreModelOptions options;
+  options.network.dim = 6;
+  options.network.width = 16;
+  options.network.hessian = hessian;
+  options.network.rank = 3;
+  options.parameterisation = parameterisation;
+  return options;
+}
+
+// Weights far from any that training would find.
+void scramble(const ScoreModel& model, double scale) {
+  torch::NoGradGuard no_grad;
+  for (at::Tensor& p : model.network().parameters()) p.normal_(0, scale);
+}
+
+TEST(ScoreModel, PsdCovarianceIsPositiveAtEverySigmaAndWeight) {
+  torch::manual_seed(3);
+  const at::Tensor x = torch::randn({16, 6}) * 3;
+  for (nets::Hessian hessian :
+       {nets::Hessian::kDiagonal, nets::Hessian::kLowRank, nets::Hessian::kFull}) {
+    for (double scale : {0.1, 1.0, 3.0}) {
+      ScoreModel model(small(hessian, Parameterisation::kPsd), torch::zeros({6}), torch::ones({6}));
+      scramble(model, scale);
+      for (double sigma : {0.01, 0.1, 1.0, 10.0}) {
+        torch::NoGradGuard no_grad;
+        const score::Jet jet = model.evaluate(x, sigma, 2);
+        const at::Tensor cov = sigma * sigma * torch::eye(6, torch::kDouble) +
+                               std::pow(sigma, 4) * jet.s2->dense().to(torch::kDouble);
+        // float32 entries of size up to 1/σ² carry an error of about 1e-7 σ² in the covariance.
+        const double least = torch::linalg_eigvalsh(cov).min().item<double>();
+        EXPECT_GT(least, -1e-6 * sigma * sigma) << sigma << " " << scale;
+        EXPECT_TRUE(torch::isfinite(jet.s1).all().item<bool>());
+      }
+    }
+  }
+}
+
+TEST(ScoreModel, FactorsAreBoundedWhateverTheWeights) {
+  torch::manual_seed(4);
+  ScoreModel model(small(nets::Hessian::kLowRank, Parameterisation::kPsd), torch::zeros({6}),
+                   torch::ones({6}));
+  scramble(model, 50);
+  torch::NoGradGuard no_grad;
+  for (double sigma : {0.01, 1.0}) {
+    const score::Jet jet = model.evaluate(torch::randn({8, 6}), sigma, 2);
+    const double c_out = std::sqrt(sigma * sigma / (sigma * sigma + 1));
+    const at::Tensor u = sigma * sigma * jet.s2->factor() / c_out;
+    EXPECT_LE(u.abs().max().item<double>(), 4.0 * (1 + 1e-5));
+    EXPECT_GT(u.abs().max().item<double>(), 1.0);  // the bound is reached for, not zeroed
+  }
+}
+
+TEST(ScoreModel, OrderOneNeedsNoHessianAndOrderTwoSaysSo) {
+  ScoreModel model(small(nets::Hessian::kNone, Parameterisation::kPsd), torch::zeros({6}),
+                   torch::ones({6}));
+  EXPECT_EQ(model.max_order(), 1);
+  EXPECT_FALSE(model.evaluate(torch::zeros({2, 6}), 1.0, 1).s2.has_value());
+  EXPECT_NE(error_of([&] {
+              model.evaluate(torch::zeros({2, 6}), 1.0, 2);
+            }).find("order"),
+            std::string::npos);
+}
+
+TEST(ScoreModel, RefusesWhatDoesNotFit) {
+  ScoreModel model(small(nets::Hessian::kLowRank, Parameterisation::kFree), torch::zeros({6}),
+                   torch::ones({6}));
+  const at::Tensor x = torch::zeros({2, 6});
+  EXPECT_NE(error_of([&] { model.evaluate(x, 0.0, 2); }).find("sigma must be positive"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { model.evaluate(x, torch::ones({3}), 2); }).find("[3]"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              model.evaluate(torch::zeros({2, 5}), 1.0, 2);
+            }).find("[any, 6]"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { model.evaluate(x * NAN, 1.0, 2); }).find("row 0"), std::string::npos);
+  ScoreModelOptions wide = small(nets::Hessian::kLowRank, Parameterisation::kPsd);
+  wide.network.rank = 7;
+  EXPECT_NE(error_of([&] { ScoreModel(wide, torch::zeros({6}), torch::ones({6})); }).find("rank"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              ScoreModel(small(nets::Hessian::kNone, Parameterisation::kPsd), torch::zeros({6}),
+                         torch::zeros({6}));
+            }).find("variance"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace scorejet::models
