@@ -6,7 +6,7 @@ if(SCOREJET_WERROR)
   list(APPEND SCOREJET_WARNINGS -Werror)
 endif()
 
-add_library(scorejet_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
+add_library(scorejet_pch OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/cmake/pch.cc)
 target_link_libraries(scorejet_pch PRIVATE scorejet_torch fmt::fmt)
 target_include_directories(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 target_compile_options(scorejet_pch PRIVATE ${SCOREJET_WARNINGS})

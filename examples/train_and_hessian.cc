@@ -1,13 +1,10 @@
 // Trains on a NumPy file of 2-D points and prints the Hessian of log p at the origin.
 // Usage: train_and_hessian OUT_FOLDER [POINTS.npy]; without a file it makes one: x ~ N(0, C).
 #include <ATen/ATen.h>
-#include <scorejet/io/atomic_file.h>
-#include <scorejet/io/npy.h>
-#include <scorejet/io/tensor_bridge.h>
-#include <scorejet/training/run_folder.h>
-#include <scorejet/training/trainer.h>
+#include <scorejet/scorejet.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 int main(int argc, char** argv) {
@@ -19,7 +16,7 @@ int main(int argc, char** argv) {
   const std::string out = argv[1];
   std::string points = argc > 2 ? argv[2] : out + "/points.npy";
   if (argc == 2) {
-    io::make_writable_directory(out);
+    std::filesystem::create_directories(out);
     const at::Tensor root = at::tensor({1.0f, 0.8f, 0.0f, 0.6f}).view({2, 2});
     io::write_npy(points, io::from_tensor(at::randn({20000, 2}).matmul(root)));
   }

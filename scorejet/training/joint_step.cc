@@ -71,7 +71,7 @@ double clip_group(const at::Tensor& flat, const std::vector<FlatParameters::Rang
   return norm;
 }
 
-// Everything whose name does not start with "s2" or "second": trunk and s1 head.
+// What the given ranges leave over.
 std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::Range>& ranges,
                                               int64_t size) {
   std::vector<FlatParameters::Range> result;
@@ -82,10 +82,6 @@ std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::
   }
   if (position < size) result.push_back({position, size});
   return result;
-}
-
-std::vector<FlatParameters::Range> second_order_ranges(const FlatParameters& parameters) {
-  return parameters.ranges("s2");
 }
 
 }  // namespace
@@ -146,7 +142,8 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   } else {
     torch::autograd::backward({features.first, features.second}, {first_gradient, second_gradient});
   }
-  const auto second = second_order_ranges(parameters);
+  // Two groups: the second order's own parameters, and trunk and head of the first.
+  const auto second = parameters.ranges("s2");
   losses.first_gradient =
       clip_group(parameters.gradients(), complement(second, parameters.size()), options.clip_norm);
   losses.second_gradient = clip_group(parameters.gradients(), second, options.clip_norm);
