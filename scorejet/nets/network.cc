@@ -40,6 +40,11 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options) {
     check_positive("blocks", options.blocks);
     check_positive("levels", options.levels);
     check_positive("patch", options.patch);
+    constexpr int64_t kMaxLevels = 16;
+    if (options.levels > kMaxLevels) {
+      base::fail_argument(kWhere, "model.levels must be at most {}; got {}", kMaxLevels,
+                          options.levels);
+    }
     if (options.image_shape.size() != 3) {
       base::fail_argument(kWhere, "a unet needs images; got vectors of {} numbers (use mlp)",
                           options.dim);

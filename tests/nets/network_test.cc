@@ -1,0 +1,83 @@
+// The networks: shapes of the heads, dependence on σ, separate trunks, refusals.
+#include "scorejet/nets/network.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "tests/scratch.h"
+
+namespace scorejet::nets {
+namespace {
+
+using testing::error_of;
+
+NetworkOptions options_of(const std::string& kind, bool share_trunk) {
+  NetworkOptions options;
+  options.kind = kind;
+  options.dim = 3 * 8 * 12;
+  options.image_shape = {3, 8, 12};
+  options.rank = 5;
+  options.width = 32;
+  options.channels = 8;
+  options.share_trunk = share_trunk;
+  return options;
+}
+
+TEST(Network, HeadsHaveTheirShapesAndFollowSigma) {
+  torch::manual_seed(5);
+  const at::Tensor x = torch::randn({4, 288});
+  for (const char* kind : {"mlp", "unet"}) {
+    for (bool share : {true, false}) {
+      const auto network = make_network(options_of(kind, share));
+      const auto features = network->features(x, torch::zeros({4}), 2);
+      EXPECT_EQ(features.first.is_same(features.second), share) << kind;
+      EXPECT_EQ(network->first_head(features.first).sizes(), x.sizes());
+      const HessianOutputs second = network->second_head(features.second);
+      EXPECT_EQ(second.diagonal.sizes(), x.sizes());
+      EXPECT_EQ(second.factor.sizes(), (at::IntArrayRef{4, 288, 5}));
+      const auto louder = network->features(x, torch::full({4}, 0.5), 2);
+      EXPECT_FALSE(louder.first.allclose(features.first)) << kind << ": sigma must matter";
+    }
+  }
+}
+
+TEST(Network, SeparateTrunksDoNotShareGradients) {
+  torch::manual_seed(6);
+  for (const char* kind : {"mlp", "unet"}) {
+    for (bool share : {true, false}) {
+      const auto network = make_network(options_of(kind, share));
+      const auto features = network->features(torch::randn({2, 288}), torch::zeros({2}), 2);
+      const HessianOutputs second = network->second_head(features.second);
+      (second.diagonal.sum() + second.factor.square().sum()).backward();
+      bool first_moved = false;
+      for (const auto& item : network->named_parameters()) {
+        const bool own = item.key().rfind("s2", 0) == 0;
+        const at::Tensor& gradient = item.value().grad();
+        if (!own && gradient.defined() && gradient.abs().sum().item<double>() > 0)
+          first_moved = true;
+      }
+      EXPECT_EQ(first_moved, share) << kind;
+    }
+  }
+}
+
+TEST(Network, RefusesNamingTheOption) {
+  const auto error = [](const auto& change) {
+    NetworkOptions options = options_of("unet", true);
+    change(options);
+    return error_of([&] { make_network(options); });
+  };
+  const auto expect = [](const std::string& message, const char* part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect(error([](NetworkOptions& o) { o.kind = "unnet"; }), "nearest: \"unet\"");
+  expect(error([](NetworkOptions& o) { o.rank = 289; }), "model.rank must be at most D = 288");
+  expect(error([](NetworkOptions& o) { o.channels = 0; }), "model.channels");
+  expect(error([](NetworkOptions& o) { o.levels = 4; }), "8 x 12");
+  expect(error([](NetworkOptions& o) { o.levels = 99; }), "model.levels must be at most");
+  expect(error([](NetworkOptions& o) { o.image_shape = {}; }), "needs images");
+  expect(error([](NetworkOptions& o) { o.hessian = Hessian::kFull; }), "needs an mlp");
+}
+
+}  // namespace
+}  // namespace scorejet::nets
