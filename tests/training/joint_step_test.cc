@@ -1,0 +1,80 @@
+// What keeps joint training robust: s1 is out of the second-order loss's reach, and the shared
+// trunk takes no more of its gradient than its share.
+#include "scorejet/training/joint_step.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+namespace scorejet::training {
+namespace {
+
+struct Problem {
+  models::ScoreModel model;
+  FlatParameters parameters;
+  NoisyBatch batch;
+};
+
+Problem make_problem() {
+  torch::manual_seed(8);
+  models::ScoreModelOptions options;
+  options.network.dim = 6;
+  options.network.width = 16;
+  options.network.rank = 2;
+  models::ScoreModel model(options, torch::zeros({6}), torch::ones({6}));
+  {
+    torch::NoGradGuard no_grad;  // heads start at zero; give every gradient somewhere to flow
+    for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * torch::randn_like(p));
+  }
+  FlatParameters parameters(model.network());
+  return {std::move(model),
+          std::move(parameters),
+          {torch::randn({32, 6}), torch::randn({32, 6}), torch::full({32}, 0.4)}};
+}
+
+// The gradient of all that is not the second order's own.
+at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
+  LossOptions options;
+  options.gamma = gamma;
+  options.trunk_share = trunk_share;
+  options.clip_norm = 1e30;
+  accumulate_gradients(p.model, options, p.batch, p.parameters);
+  at::Tensor gradient = p.parameters.gradients().clone();
+  for (const auto& range : p.parameters.ranges("s2")) {
+    gradient.narrow(0, range.begin, range.end - range.begin).zero_();
+  }
+  return gradient;
+}
+
+TEST(JointStep, TrunkTakesNoMoreThanItsShareOfTheSecondOrder) {
+  const Problem p = make_problem();
+  const at::Tensor alone = shared_gradient(p, 0.1, 1e-9);
+  const at::Tensor bounded = shared_gradient(p, 1e6, 1.0), again = shared_gradient(p, 1e9, 1.0);
+  EXPECT_GT(alone.norm().item<double>(), 0);
+  // Bounded at the features: a thousandfold weight changes nothing once the bound is in force.
+  EXPECT_LT((bounded - again).norm().item<double>(), 1e-4 * bounded.norm().item<double>());
+  EXPECT_GT((bounded - alone).norm().item<double>(), 1e-3 * alone.norm().item<double>());
+}
+
+TEST(JointStep, EachOrderIsClippedOnItsOwn) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.gamma = 1e6;
+  options.clip_norm = 0.5;
+  const StepLosses losses = accumulate_gradients(p.model, options, p.batch, p.parameters);
+  EXPECT_GT(losses.second_gradient, 1e3);
+  double own = 0;
+  for (const auto& range : p.parameters.ranges("s2")) {
+    own += p.parameters.gradients()
+               .narrow(0, range.begin, range.end - range.begin)
+               .square()
+               .sum()
+               .item<double>();
+  }
+  const double all = p.parameters.gradients().square().sum().item<double>();
+  EXPECT_NEAR(std::sqrt(own), 0.5, 1e-4);
+  EXPECT_LE(std::sqrt(all - own), 0.5 + 1e-4);
+  EXPECT_GT(std::sqrt(all - own), 0.01);  // the first order is not drowned
+}
+
+}  // namespace
+}  // namespace scorejet::training
