@@ -55,6 +55,7 @@ score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
   constexpr const char* kWhere = "distributions::GaussianMixture::evaluate";
   base::check_shape(kWhere, "x", x, {-1, dim()});
   base::check_like(kWhere, "x", x, "the mixture", means_);
+  base::check_finite(kWhere, "x", x);
   if (order < 1 || order > max_order()) {
     base::fail_argument(kWhere, "order must be 1 or 2; got {}", order);
   }
