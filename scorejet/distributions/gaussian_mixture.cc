@@ -57,7 +57,7 @@ score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
   base::check_like(kWhere, "x", x, "the mixture", means_);
   base::check_finite(kWhere, "x", x);
   if (order < 1 || order > max_order()) {
-    base::fail_argument(kWhere, "order must be 1 or 2; got {}", order);
+    base::fail_argument(kWhere, "order must be 1, 2 or 3; got {}", order);
   }
   const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma, true);
   const auto [log_joint, gradient] = components(x, levels);
@@ -65,14 +65,19 @@ score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
   score::Jet jet;
   jet.s1 = (responsibility * gradient).sum(1);
   if (order < 2) return jet;
-  const at::Tensor spread =
-      at::matmul((responsibility * gradient).transpose(1, 2), gradient);  // Σ ρ g gᵀ
+  const at::Tensor centred = gradient - jet.s1.unsqueeze(1);  // ĝ, [B, K, D]
+  const at::Tensor weighted = responsibility * centred;
   const at::Tensor variance = eigenvalues_ + levels.square().view({-1, 1, 1});
   const at::Tensor precision = at::matmul(eigenvectors_ / variance.unsqueeze(-2),
                                           eigenvectors_.transpose(1, 2));  // [B, K, D, D]
   const at::Tensor mean_precision = (responsibility.unsqueeze(-1) * precision).sum(1);
-  jet.s2 = linalg::SymmetricOperator::from_dense(spread - mean_precision -
-                                                 jet.s1.unsqueeze(-1) * jet.s1.unsqueeze(1));
+  const at::Tensor spread = at::matmul(weighted.transpose(1, 2), centred);  // Σ ρ ĝ ĝᵀ
+  jet.s2 = linalg::SymmetricOperator::from_dense(spread - mean_precision);
+  if (order < 3) return jet;
+  const at::Tensor product = at::einsum("bkij,bkl->bijl", {precision, weighted});
+  const at::Tensor cube = at::einsum("bki,bkj,bkl->bijl", {weighted, centred, centred});
+  jet.s3 = linalg::SymmetricTensor::from_dense(cube - product - product.transpose(2, 3) -
+                                               product.transpose(1, 3));
   return jet;
 }
 

@@ -19,11 +19,12 @@ class GaussianMixture : public score::ScoreField {
                   const at::Tensor& covariances);
 
   int64_t dim() const override { return means_.size(1); }
-  int max_order() const override { return 2; }
+  int max_order() const override { return 3; }
 
   // Exact jet of log Σ w_k N(x; μ_k, C_k + σ²I); sigma = 0 is allowed for regular C_k.
-  // Math: s1 = Σ ρ_k g_k, s2 = Σ ρ_k (g_k g_kᵀ − P_k) − s1 s1ᵀ with responsibilities ρ,
-  // P_k = (C_k + σ²I)⁻¹, g_k = −P_k (x − μ_k). s2 is dense.
+  // Math: s1 = Σ ρ_k g_k, s2 = Σ ρ_k (ĝ_k ĝ_kᵀ − P_k), s3 = Σ ρ_k (ĝ_k⊗ĝ_k⊗ĝ_k − 3 sym(P_k⊗ĝ_k))
+  // with responsibilities ρ, P_k = (C_k + σ²I)⁻¹, g_k = −P_k (x − μ_k), ĝ_k = g_k − s1. s2, s3 are
+  // dense.
   using ScoreField::evaluate;
   score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
 
