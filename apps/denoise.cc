@@ -113,8 +113,13 @@ void put_errors(nlohmann::ordered_json& metrics, const training::Run& run, const
                 const at::Tensor& clean, const at::Tensor& noisy,
                 const posterior::DenoiseResult& result) {
   const at::Tensor residual = clean - result.mean;
-  metrics["psnr_noisy"] = posterior::peak_signal_to_noise(clean, noisy);
-  metrics["psnr_denoised"] = posterior::peak_signal_to_noise(clean, result.mean);
+  if (run.model->options().network.image_shape.empty()) {  // no peak to speak of
+    metrics["mse_noisy"] = (clean - noisy).square().mean().item<double>();
+    metrics["mse_denoised"] = residual.square().mean().item<double>();
+  } else {
+    metrics["psnr_noisy"] = posterior::peak_signal_to_noise(clean, noisy);
+    metrics["psnr_denoised"] = posterior::peak_signal_to_noise(clean, result.mean);
+  }
   if (result.variance.defined()) {
     metrics["predicted_variance_over_mse"] =
         (result.variance.mean() / residual.square().mean()).item<double>();

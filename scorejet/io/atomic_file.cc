@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <system_error>
 
@@ -98,9 +97,8 @@ std::string read_text(const fs::path& path) {
 
 std::vector<std::byte> read_file(const fs::path& path) {
   const std::string text = read_text(path);
-  std::vector<std::byte> bytes(text.size());
-  std::memcpy(bytes.data(), text.data(), text.size());
-  return bytes;
+  const auto* first = reinterpret_cast<const std::byte*>(text.data());
+  return {first, first + text.size()};
 }
 
 void make_writable_directory(const fs::path& path) {

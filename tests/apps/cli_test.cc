@@ -98,6 +98,26 @@ TEST(Cli, TrainDenoiseSampleScoreReportInfo) {
   EXPECT_NE(run(scratch, "info " + out).output.find("low_rank"), std::string::npos);
 }
 
+TEST(Cli, VectorsHaveNoPictures) {
+  const Scratch scratch;
+  torch::manual_seed(12);
+  const std::string input = (scratch / "p.npy").string(), out = (scratch / "run").string();
+  io::write_npy(input, io::from_tensor(at::randn({300, 2})));
+  io::write_file(scratch / "c.toml", "[data]\nname = \"" + input +
+                                         "\"\nvalidation = 20\n[model]\ns2 = \"full\"\nwidth = 16\n"
+                                         "[train]\nsteps = 20\n");
+  ASSERT_EQ(run(scratch, "train " + (scratch / "c.toml").string() + " --out " + out).code, 0);
+  const Outcome denoise = run(
+      scratch, "denoise " + out + " " + input + " --sigma 0.5 --pcs 2 --out " + out + "/denoise");
+  ASSERT_EQ(denoise.code, 0) << denoise.output;
+  EXPECT_NE(denoise.output.find("mse_denoised"), std::string::npos);
+  EXPECT_EQ(denoise.output.find("psnr"), std::string::npos);
+  EXPECT_FALSE(fs::exists(scratch / "run/denoise/denoised.png"));
+  const Outcome sample =
+      run(scratch, "sample " + out + " --sigma 0.5 --steps 5 --out " + out + "/sample");
+  EXPECT_EQ(sample.code, 0) << sample.output;
+}
+
 TEST(Cli, KilledAndResumedEqualsNeverStopped) {
   const Scratch scratch;
   prepare(scratch);
