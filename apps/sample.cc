@@ -145,7 +145,7 @@ void sample(Options o) {
   metrics["command"] = apps::command_line();
   metrics["step_size"] = o.step_size;
   metrics["sigma"] = o.sigma;
-  metrics["steps"] = o.steps;
+  metrics["num_steps"] = o.steps;
   metrics["chains"] = o.chains;
   metrics["seed"] = o.seed;
   metrics["kernels"] = kernels;
