@@ -14,6 +14,7 @@
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/chains.h"
 #include "scorejet/sampling/kernel.h"
+#include "scorejet/score/autodiff_field.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/trainer.h"
 #include "scorejet/tweedie/moments.h"

@@ -1,0 +1,35 @@
+// The usual way to a second-order score, kept as a baseline: differentiate a first-order one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "scorejet/score/score_field.h"
+
+namespace scorejet::score {
+
+// s1 of another field, and s2 as the symmetric part of its Jacobian, by automatic differentiation.
+// The other field must be differentiable in x by autograd and outlive this one. Nothing flows into
+// its parameters: the jet is detached.
+class AutodiffField : public ScoreField {
+ public:
+  explicit AutodiffField(const ScoreField& field) : field_(field) {}
+
+  int64_t dim() const override { return field_.dim(); }
+  int max_order() const override { return 2; }
+
+  // s2 is dense: ½ (J + Jᵀ), J = ∂s1/∂x. Cost: D vector-Jacobian products, O(B D²) memory.
+  using ScoreField::evaluate;
+  Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
+
+ private:
+  const ScoreField& field_;
+};
+
+// J(x) v or, with `transposed`, J(x)ᵀ v, J = ∂s1/∂x of `field`: exact, one extra backward pass (two
+// for J v), no D × D matrix. Shapes: x, v [B, D]; sigma [B] or a scalar; returns [B, D].
+// Errors: std::invalid_argument for shapes, or a field whose s1 autograd cannot differentiate.
+at::Tensor jacobian_vector_product(const ScoreField& field, const at::Tensor& x,
+                                   const at::Tensor& sigma, const at::Tensor& v,
+                                   bool transposed = false);
+
+}  // namespace scorejet::score

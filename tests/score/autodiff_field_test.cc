@@ -1,0 +1,102 @@
+// Differentiating an exact first-order score gives the exact second-order one.
+#include "scorejet/score/autodiff_field.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/utils.h>
+
+#include "scorejet/distributions/gaussian_mixture.h"
+#include "scorejet/models/score_model.h"
+
+namespace scorejet::score {
+namespace {
+
+// A field that is not a gradient: its Jacobian is not symmetric, as a network's is not.
+class Rotation : public ScoreField {
+ public:
+  explicit Rotation(at::Tensor matrix) : matrix_(std::move(matrix)) {}
+  int64_t dim() const override { return matrix_.size(0); }
+  int max_order() const override { return 1; }
+  Jet evaluate(const at::Tensor& x, const at::Tensor&, int) const override {
+    return {x.matmul(matrix_.t()) + x.pow(3)};
+  }
+
+ private:
+  at::Tensor matrix_;
+};
+
+TEST(AutodiffField, EqualsExactSecondOrderOfMixture) {
+  torch::manual_seed(51);
+  const at::Tensor root = at::randn({3, 4, 4}, at::kDouble);
+  const distributions::GaussianMixture mixture(at::tensor({0.2, 0.5, 0.3}, at::kDouble),
+                                               at::randn({3, 4}, at::kDouble),
+                                               root.matmul(root.transpose(1, 2)));
+  const AutodiffField autodiff(mixture);
+  const at::Tensor x = at::randn({6, 4}, at::kDouble), v = at::randn({6, 4}, at::kDouble);
+  torch::NoGradGuard no_grad;  // a caller without autograd gets the same
+  for (double sigma : {0.05, 1.0}) {
+    const Jet exact = mixture.evaluate(x, sigma, 2), jet = autodiff.evaluate(x, sigma, 2);
+    const double scale = exact.s2->dense().abs().max().item<double>();
+    EXPECT_TRUE(jet.s1.equal(exact.s1));
+    EXPECT_LT((jet.s2->dense() - exact.s2->dense()).abs().max().item<double>(), 1e-10 * scale);
+    const at::Tensor product =
+        jacobian_vector_product(mixture, x, at::full({}, sigma, at::kDouble), v);
+    EXPECT_LT((product - exact.s2->apply(v)).abs().max().item<double>(), 1e-9 * scale);
+    EXPECT_FALSE(product.requires_grad());
+  }
+}
+
+TEST(AutodiffField, TellsJFromItsTransposeAndTakesTheSymmetricPart) {
+  torch::manual_seed(52);
+  const at::Tensor matrix = at::randn({3, 3}, at::kDouble);
+  const Rotation field(matrix);
+  const at::Tensor x = at::randn({5, 3}, at::kDouble), v = at::randn({5, 3}, at::kDouble);
+  const at::Tensor jacobian = matrix + at::diag_embed(3 * x.square());
+  const at::Tensor sigma = at::ones({}, at::kDouble);
+  const auto times = [&](const at::Tensor& j) { return j.matmul(v.unsqueeze(-1)).squeeze(-1); };
+  EXPECT_TRUE(jacobian_vector_product(field, x, sigma, v).allclose(times(jacobian)));
+  EXPECT_TRUE(
+      jacobian_vector_product(field, x, sigma, v, true).allclose(times(jacobian.transpose(1, 2))));
+  EXPECT_TRUE(AutodiffField(field)
+                  .evaluate(x, sigma, 2)
+                  .s2->dense()
+                  .allclose(0.5 * (jacobian + jacobian.transpose(1, 2))));
+}
+
+TEST(AutodiffField, DifferentiatesTheNetworks) {
+  torch::manual_seed(53);
+  for (const char* kind : {"mlp", "unet"}) {
+    models::ScoreModelOptions options;
+    options.network.kind = kind;
+    options.network.dim = 16;
+    options.network.image_shape = {1, 4, 4};
+    options.network.width = 16;
+    options.network.channels = 8;
+    options.network.rank = 2;
+    const models::ScoreModel model(options, at::zeros({16}), at::ones({16}));
+    {
+      torch::NoGradGuard no_grad;
+      for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * at::randn_like(p));
+    }
+    const at::Tensor x = at::randn({2, 16}), v = at::randn({2, 16}), sigma = at::full({}, 0.5);
+    const double step = 1e-2;
+    const at::Tensor difference =
+        (model.evaluate(x + step * v, sigma, 1).s1 - model.evaluate(x - step * v, sigma, 1).s1) /
+        (2 * step);
+    const at::Tensor product = jacobian_vector_product(model, x, sigma, v);
+    // Central differences in float32: truncation 1e-4, rounding 1e-7/1e-2.
+    EXPECT_LT((product - difference).norm().item<double>(), 1e-2 * difference.norm().item<double>())
+        << kind;
+  }
+}
+
+TEST(AutodiffField, RefusesWhatDoesNotFit) {
+  const Rotation field(at::eye(3));
+  EXPECT_THROW(AutodiffField(field).evaluate(at::zeros({2, 4}), 1.0, 2), std::invalid_argument);
+  EXPECT_THROW(AutodiffField(field).evaluate(at::zeros({2, 3}), 1.0, 3), std::invalid_argument);
+  EXPECT_THROW(jacobian_vector_product(field, at::zeros({2, 3}), at::ones({}), at::zeros({3})),
+               std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace scorejet::score
