@@ -10,6 +10,7 @@
 #include "scorejet/linalg/matrix_function.h"
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
+#include "scorejet/objectives/third_order.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/chains.h"
@@ -18,3 +19,4 @@
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/trainer.h"
 #include "scorejet/tweedie/moments.h"
+#include "scorejet/tweedie/raw_moments.h"

@@ -53,15 +53,11 @@ Dataset from_array(const io::NdArray& array, const std::string& name) {
   return dataset;
 }
 
-// A CIFAR-10 sheet [10000, 1024, 3], one image a row, as images.
-Dataset from_sheets(const std::vector<fs::path>& sheets) {
-  std::vector<at::Tensor> parts;
-  for (const fs::path& sheet : sheets) {
-    const at::Tensor x = io::to_tensor(io::read_png(sheet));
-    base::check_shape(kWhere, sheet.string(), x, {-1, 1024, 3});
-    parts.push_back(x.permute({0, 2, 1}).reshape({x.size(0), 3072}));
-  }
-  return {"cifar10", at::cat(parts), {3, 32, 32}};
+// A CIFAR-10 sheet [10000, 1024, 3], one image a row, as rows of 3072 numbers by channel.
+at::Tensor read_cifar_sheet(const fs::path& path) {
+  const at::Tensor x = io::to_tensor(io::read_png(path));
+  base::check_shape(kWhere, path.string(), x, {-1, 1024, 3});
+  return x.permute({0, 2, 1}).reshape({x.size(0), 3072});
 }
 
 // One of CIFAR-10's official binary files: rows of a label byte and 3072 colour bytes, by channel.
@@ -81,9 +77,11 @@ at::Tensor read_cifar_binary(const fs::path& path) {
   return all.narrow(1, 1, 3072).clone();
 }
 
-Dataset from_cifar_binary(const std::vector<fs::path>& files) {
+Dataset from_cifar(const std::vector<fs::path>& files) {
   std::vector<at::Tensor> parts;
-  for (const fs::path& file : files) parts.push_back(read_cifar_binary(file));
+  for (const fs::path& file : files) {
+    parts.push_back(file.extension() == ".bin" ? read_cifar_binary(file) : read_cifar_sheet(file));
+  }
   return {"cifar10", at::cat(parts), {3, 32, 32}};
 }
 
@@ -167,15 +165,14 @@ DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t 
   Dataset all, test;
   if (name == "cifar10") {
     // The sheets that fetch brings, or the official binary files put there by hand.
-    const bool binary = fs::exists(dir / name / "test_batch.bin");
-    const char* extension = binary ? "bin" : "png";
+    const char* extension = fs::exists(dir / name / "test_batch.bin") ? "bin" : "png";
     std::vector<fs::path> batches;
     for (int i = 1; i <= 5; ++i) {
       batches.push_back(require(dir / name / fmt::format("data_batch_{}.{}", i, extension), name));
     }
     const fs::path last = require(dir / name / fmt::format("test_batch.{}", extension), name);
-    all = binary ? from_cifar_binary(batches) : from_sheets(batches);
-    test = binary ? from_cifar_binary({last}) : from_sheets({last});
+    all = from_cifar(batches);
+    test = from_cifar({last});
   } else if (name == "mnist" || name == "fashion-mnist") {
     all = load_file(require(dir / name / "train-images-idx3-ubyte", name));
     test = load_file(require(dir / name / "t10k-images-idx3-ubyte", name));

@@ -11,9 +11,19 @@ namespace {
 
 constexpr const char* kWhere = "linalg::SymmetricTensor";
 
+// Matrices times vectors: [B, m, n] x [B, n].
+at::Tensor times(const at::Tensor& matrix, const at::Tensor& v) {
+  return at::matmul(matrix, v.unsqueeze(-1)).squeeze(-1);
+}
+
 // Σ_d w_dj v_d, [B, r]
 at::Tensor projections(const at::Tensor& factor, const at::Tensor& v) {
-  return at::matmul(factor.transpose(1, 2), v.unsqueeze(-1)).squeeze(-1);
+  return times(factor.transpose(1, 2), v);
+}
+
+// Σ_l T_ikl v_l of a dense tensor, [B, D, D]
+at::Tensor contract(const at::Tensor& tensor, const at::Tensor& v) {
+  return times(tensor, v.unsqueeze(1));
 }
 
 at::Tensor all_but_batch(const at::Tensor& x) { return x.flatten(1).sum(-1); }
@@ -80,29 +90,26 @@ at::Tensor SymmetricTensor::dense() const {
 at::Tensor SymmetricTensor::diagonal() const {
   if (structure_ == Structure::kDense) return first_.diagonal(0, 1, 2).diagonal(0, 1, 2);
   if (structure_ == Structure::kDiagonal) return first_;
-  return first_ + at::matmul(factor_.pow(3), weights_.unsqueeze(-1)).squeeze(-1);
+  return first_ + times(factor_.pow(3), weights_);
 }
 
 at::Tensor SymmetricTensor::frobenius_squared() const {
   if (structure_ != Structure::kLowRank) return all_but_batch(first_.square());
   const at::Tensor gram = at::matmul(factor_.transpose(1, 2), factor_);  // w_j·w_k
-  const at::Tensor cp =
-      (weights_ * at::matmul(gram.pow(3), weights_.unsqueeze(-1)).squeeze(-1)).sum(-1);
-  const at::Tensor cross =
-      (first_ * at::matmul(factor_.pow(3), weights_.unsqueeze(-1)).squeeze(-1)).sum(-1);
+  const at::Tensor cp = (weights_ * times(gram.pow(3), weights_)).sum(-1);
+  const at::Tensor cross = (first_ * times(factor_.pow(3), weights_)).sum(-1);
   return cp + 2 * cross + first_.square().sum(-1);
 }
 
 at::Tensor SymmetricTensor::apply(const at::Tensor& v) const {
   base::check_shape("linalg::SymmetricTensor::apply", "v", v, {batch(), dim()});
   if (structure_ == Structure::kDense) {
-    return at::matmul(at::matmul(first_, v.unsqueeze(1).unsqueeze(-1)).squeeze(-1), v.unsqueeze(-1))
-        .squeeze(-1);
+    return times(contract(first_, v), v);
   }
   const at::Tensor own = first_ * v.square();
   if (structure_ == Structure::kDiagonal) return own;
   const at::Tensor scale = weights_ * projections(factor_, v).square();
-  return own + at::matmul(factor_, scale.unsqueeze(-1)).squeeze(-1);
+  return own + times(factor_, scale);
 }
 
 at::Tensor SymmetricTensor::cubic_form(const at::Tensor& v) const {
@@ -114,8 +121,7 @@ at::Tensor SymmetricTensor::cubic_form(const at::Tensor& v) const {
 at::Tensor SymmetricTensor::inner(const SymmetricOperator& a, const at::Tensor& v) const {
   base::check_shape("linalg::SymmetricTensor::inner", "v", v, {batch(), dim()});
   if (structure_ == Structure::kDense) {
-    const at::Tensor contracted = at::matmul(first_, v.unsqueeze(1).unsqueeze(-1)).squeeze(-1);
-    return all_but_batch(contracted * a.dense());
+    return all_but_batch(contract(first_, v) * a.dense());
   }
   const at::Tensor own = (first_ * a.diagonal() * v).sum(-1);
   if (structure_ == Structure::kDiagonal) return own;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/autograd.h>
 
+#include <vector>
+
 #include "scorejet/base/check.h"
 
 namespace scorejet::score {

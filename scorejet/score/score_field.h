@@ -15,11 +15,9 @@ namespace scorejet::score {
 
 // The derivatives of log p_sigma at a batch of points, up to the order asked for.
 struct Jet {
-  at::Tensor s1;  // ∇ log p_sigma, [B, D]
-  std::optional<linalg::SymmetricOperator> s2 =
-      std::nullopt;  // ∇² log p_sigma; present when order >= 2
-  std::optional<linalg::SymmetricTensor> s3 =
-      std::nullopt;  // ∇³ log p_sigma; present when order >= 3
+  at::Tensor s1;                                     // ∇ log p_sigma, [B, D]
+  std::optional<linalg::SymmetricOperator> s2 = {};  // ∇² log p_sigma; present when order >= 2
+  std::optional<linalg::SymmetricTensor> s3 = {};    // ∇³ log p_sigma; present when order >= 3
 };
 
 class ScoreField {
