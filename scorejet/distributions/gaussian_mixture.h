@@ -2,16 +2,13 @@
 // One component is a plain Gaussian. The oracle that estimates are held against.
 #pragma once
 
-#include <ATen/core/Generator.h>
-#include <ATen/core/Tensor.h>
-
 #include <utility>
 
-#include "scorejet/score/score_field.h"
+#include "scorejet/distributions/distribution.h"
 
 namespace scorejet::distributions {
 
-class GaussianMixture : public score::ScoreField {
+class GaussianMixture : public Distribution {
  public:
   // weights [K] (positive, sum 1), means [K, D], covariances [K, D, D] (symmetric, positive
   // semi-definite). Errors: std::invalid_argument for shapes; std::domain_error for values.
@@ -19,7 +16,6 @@ class GaussianMixture : public score::ScoreField {
                   const at::Tensor& covariances);
 
   int64_t dim() const override { return means_.size(1); }
-  int max_order() const override { return 3; }
 
   // Exact jet of log Σ w_k N(x; μ_k, C_k + σ²I); sigma = 0 is allowed for regular C_k.
   // Math: s1 = Σ ρ_k g_k, s2 = Σ ρ_k (ĝ_k ĝ_kᵀ − P_k), s3 = Σ ρ_k (ĝ_k⊗ĝ_k⊗ĝ_k − 3 sym(P_k⊗ĝ_k))
@@ -28,8 +24,8 @@ class GaussianMixture : public score::ScoreField {
   using ScoreField::evaluate;
   score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
 
-  at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const;  // [B]
-  at::Tensor sample(int64_t count, at::Generator generator) const;             // [count, D]
+  at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const override;
+  at::Tensor sample(int64_t count, at::Generator generator) const override;
 
  private:
   // log(w_k N(x; μ_k, C_k + σ²I)) [B, K], and the g_k [B, K, D].
