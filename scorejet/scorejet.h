@@ -3,6 +3,7 @@
 
 #include "scorejet/data/dataset.h"
 #include "scorejet/distributions/gaussian_mixture.h"
+#include "scorejet/distributions/logistic_mixture.h"
 #include "scorejet/io/npy.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
