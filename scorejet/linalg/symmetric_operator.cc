@@ -159,6 +159,25 @@ SymmetricOperator SymmetricOperator::detach() const {
   return {structure_, first_.detach(), second_.defined() ? second_.detach() : second_};
 }
 
+at::Tensor congruence_trace(const SymmetricOperator& a, const SymmetricOperator& c) {
+  base::check_shape("linalg::congruence_trace", "c", c.diagonal(), {a.batch(), a.dim()});
+  if (a.structure() == Structure::kDense || c.structure() == Structure::kDense) {
+    const at::Tensor matrix = c.dense();
+    return (at::matmul(matrix, matrix) * a.dense()).sum({1, 2});
+  }
+  // diag(C²)_i, the squared norm of row i: c² + 2 c ‖G_i‖² + G_i (GᵀG) G_iᵀ
+  at::Tensor squares = c.diagonal_part().square();
+  if (c.structure() == Structure::kLowRank) {
+    const at::Tensor& g = c.factor();
+    const at::Tensor gram = at::matmul(g.transpose(1, 2), g);
+    squares =
+        squares + 2 * c.diagonal_part() * g.square().sum(-1) + (at::matmul(g, gram) * g).sum(-1);
+  }
+  const at::Tensor diagonal = (a.diagonal_part() * squares).sum(-1);
+  if (a.structure() == Structure::kDiagonal) return diagonal;
+  return diagonal + c.apply(a.factor()).square().sum({1, 2});
+}
+
 SymmetricOperator concatenate(const std::vector<SymmetricOperator>& parts) {
   if (parts.empty()) base::fail_argument("linalg::concatenate", "parts must not be empty");
   std::vector<at::Tensor> first, second;

@@ -16,6 +16,8 @@ constexpr double kFactorBound = 4.0;         // of c_out
 // A smooth bound: u for small u, ±kFactorBound for large.
 at::Tensor bounded(const at::Tensor& u) { return u * (1 + (u / kFactorBound).square()).rsqrt(); }
 
+double root(int64_t count) { return std::sqrt(static_cast<double>(count)); }
+
 }  // namespace
 
 const char* parameterisation_name(Parameterisation value) {
@@ -27,6 +29,17 @@ Parameterisation parse_parameterisation(const std::string& text) {
   if (text == "free") return Parameterisation::kFree;
   base::fail_argument("models::parse_parameterisation",
                       "parameterisation must be psd or free; got \"{}\"", text);
+}
+
+const char* output_scale_name(OutputScale value) {
+  return value == OutputScale::kNoise ? "noise" : "data";
+}
+
+OutputScale parse_output_scale(const std::string& text) {
+  if (text == "noise") return OutputScale::kNoise;
+  if (text == "data") return OutputScale::kData;
+  base::fail_argument("models::parse_output_scale", "scale must be noise or data; got \"{}\"",
+                      text);
 }
 
 ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_mean,
@@ -44,13 +57,20 @@ void ScoreModel::to(at::Device device) {
   network_->to(device);
 }
 
-at::Tensor ScoreModel::output_scale(const at::Tensor& sigma) const {
-  const at::Tensor noise_variance = sigma.square().unsqueeze(-1);
-  return (noise_variance * variance_ / (noise_variance + variance_)).sqrt();
+ScoreModel::Preconditioner ScoreModel::precondition(const at::Tensor& sigma) const {
+  Preconditioner p;
+  p.noise_variance = sigma.square().unsqueeze(-1);
+  const at::Tensor total = variance_ + p.noise_variance;
+  p.gaussian = -1 / total;
+  p.scale = (variance_ / (p.noise_variance * total)).sqrt();
+  p.relative = options_.scale == OutputScale::kNoise ? at::ones_like(total)
+                                                     : (p.noise_variance / variance_).sqrt();
+  return p;
 }
 
-at::Tensor ScoreModel::residual_variance(const at::Tensor& sigma) const {
-  return output_scale(sigma).square().mean(-1);
+at::Tensor ScoreModel::residual_scale(const at::Tensor& sigma) const {
+  const Preconditioner p = precondition(sigma);
+  return (p.scale * p.relative).square().mean(-1);
 }
 
 nets::Network::Features ScoreModel::features(const at::Tensor& x, const at::Tensor& sigma,
@@ -61,45 +81,44 @@ nets::Network::Features ScoreModel::features(const at::Tensor& x, const at::Tens
 
 at::Tensor ScoreModel::first_order(const at::Tensor& features, const at::Tensor& x,
                                    const at::Tensor& sigma) const {
-  const at::Tensor noise_variance = sigma.square().unsqueeze(-1);
-  return (mean_ - x) / (variance_ + noise_variance) +
-         output_scale(sigma) / noise_variance * network_->first_head(features);
+  const Preconditioner p = precondition(sigma);
+  return p.gaussian * (x - mean_) + p.scale * p.relative * network_->first_head(features);
 }
 
 linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
                                                    const at::Tensor& sigma) const {
   using linalg::SymmetricOperator;
-  const at::Tensor s2 = sigma.square().unsqueeze(-1);  // σ², [B, 1]
-  const at::Tensor scale = output_scale(sigma) / s2;   // c_out/σ², [B, D]
+  const Preconditioner p = precondition(sigma);
   const nets::HessianOutputs raw = network_->second_head(features);
   const bool psd = options_.parameterisation == Parameterisation::kPsd;
-  const at::Tensor gaussian = -1 / (s2 + variance_);  // a of independent Gaussian data
+  const at::Tensor floor = kVarianceFloor / p.noise_variance;  // in units of s2, [B, 1]
+  const at::Tensor relative2 = p.relative.square();
 
   if (options_.network.hessian == nets::Hessian::kFull) {
-    if (!psd) {
-      const at::Tensor symmetric = 0.5 * (raw.factor + raw.factor.transpose(1, 2));
-      return SymmetricOperator::from_dense(at::diag_embed(gaussian) +
-                                           scale.unsqueeze(-1) * symmetric * scale.unsqueeze(1));
-    }
-    const at::Tensor identity = at::eye(dim(), s2.options());
-    const at::Tensor root =
-        scale.unsqueeze(-1) * (identity + raw.factor / std::sqrt(static_cast<double>(dim())));
-    const at::Tensor floor = ((kVarianceFloor - 1) / s2).unsqueeze(-1) * identity;
-    return SymmetricOperator::from_dense(at::matmul(root, root.transpose(1, 2)) + floor);
+    const at::Tensor m = relative2.unsqueeze(-1) * raw.factor / root(dim());
+    at::Tensor residual = m + m.transpose(1, 2);
+    if (psd) residual = residual + at::matmul(m, m.transpose(1, 2));
+    const at::Tensor diagonal = psd ? p.gaussian + floor : p.gaussian;
+    return SymmetricOperator::from_dense(at::diag_embed(diagonal) +
+                                         p.scale.unsqueeze(-1) * residual * p.scale.unsqueeze(1));
   }
-
+  if (options_.network.hessian == nets::Hessian::kDiagonal) {
+    const at::Tensor d = relative2 * raw.diagonal;
+    if (!psd) return SymmetricOperator::from_diagonal(p.gaussian + p.scale.square() * d);
+    return SymmetricOperator::from_diagonal(p.gaussian + floor + p.scale.square() * at::elu(d));
+  }
   at::Tensor diagonal;
   if (psd) {
     const at::Tensor v =
-        variance_ * at::softplus(raw.diagonal + kSoftplusOne) + kVarianceFloor * s2;
-    diagonal = -1 / (s2 + v);
+        variance_ * at::softplus(raw.diagonal + kSoftplusOne) + kVarianceFloor * p.noise_variance;
+    diagonal = -1 / (p.noise_variance + v);
   } else {
-    diagonal = gaussian + scale.square() * raw.diagonal;
+    diagonal = p.gaussian + p.scale.square() * relative2 * raw.diagonal;
   }
-  if (!raw.factor.defined()) return SymmetricOperator::from_diagonal(diagonal);
-  const double root_rank = std::sqrt(static_cast<double>(raw.factor.size(2)));
-  return SymmetricOperator::from_low_rank(diagonal,
-                                          scale.unsqueeze(-1) * bounded(raw.factor / root_rank));
+  // Under kData the entries themselves, not their sum over r, are of the order of the data.
+  const double columns = options_.scale == OutputScale::kNoise ? root(raw.factor.size(2)) : 1.0;
+  return SymmetricOperator::from_low_rank(
+      diagonal, p.scale.unsqueeze(-1) * bounded(p.relative.unsqueeze(-1) * raw.factor / columns));
 }
 
 score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const {

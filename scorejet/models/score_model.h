@@ -22,19 +22,32 @@ const char* parameterisation_name(Parameterisation value);  // "psd", "free"
 // Errors: std::invalid_argument naming the text and the names that exist.
 Parameterisation parse_parameterisation(const std::string& text);
 
+// In what units the network answers: the size that its outputs must take as σ → 0.
+enum class OutputScale {
+  kNoise,  // of the noise: for data near thin sets (images), where σ² s2 stays of order one
+  kData    // of the data: for densities smooth on the scale of σ, where s1 and s2 stay bounded
+};
+
+const char* output_scale_name(OutputScale value);  // "noise", "data"
+// Errors: std::invalid_argument naming the text and the names that exist.
+OutputScale parse_output_scale(const std::string& text);
+
 struct ScoreModelOptions {
   nets::NetworkOptions network;
   Parameterisation parameterisation = Parameterisation::kPsd;
+  OutputScale scale = OutputScale::kNoise;
 };
 
-// Math: with data mean μ and variance V (per coordinate), c_out² = σ²V/(σ²+V) and network outputs
-// F, d, b at the scaled input (x − μ)/√(V + σ²) and ln(σ)/4,
-//   s1 = −(x − μ)/(V + σ²) + (c_out/σ²) F                         (Karras et al. 2022, as a score)
-//   psd:  v = V softplus(d + ln(e−1)) + 1e-5 σ²,  a = −1/(σ² + v)
-//   free: a = −1/(σ² + V) + (c_out²/σ⁴) d
-//   B = (c_out/σ²) β(b/√r), β(u) = u/√(1 + (u/4)²), so that |σ² B_ij| < 4 c_out always.
-// Full s2 (small D): free: diag(−1/(σ²+V)) + (c_out c_outᵀ/σ⁴) ∘ (b + bᵀ)/2;
-//   psd: Cov = 1e-5 σ² I + L Lᵀ with L = diag(c_out)(I + b/√D).
+// Math: with data mean μ and variance V (per coordinate), c_out² = σ²V/(σ²+V), e = c_out/σ²,
+// g = −1/(σ²+V), ρ = 1 (noise) or σ/√V (data), and network outputs F, d, b at the scaled input
+// (x − μ)/√(V + σ²) and ln(σ)/4,
+//   s1 = g (x − μ) + e ρ F                                        (Karras et al. 2022, as a score)
+//   low rank: s2 = diag(a) + B Bᵀ, B = e β(ρ b/√r), β(u) = u/√(1 + (u/4)²): |σ² B_ij| < 4 c_out
+//     psd:  a = −1/(σ² + v), v = V softplus(d + ln(e−1)) + 1e-5 σ²;   free: a = g + e² ρ² d
+//   diagonal: a = g + e² ρ² d (free); psd: a = g + e² elu(ρ² d) + 1e-5/σ², so that the posterior
+//     variance is c_out² (1 + elu(ρ² d)) + 1e-5 σ²
+//   full (small D), with m = ρ² b/√D:
+//     free: s2 = diag(g) + e eᵀ ∘ (m + mᵀ);   psd: Cov = L Lᵀ + 1e-5 σ² I, L = diag(c_out)(I + m)
 class ScoreModel : public score::ScoreField {
  public:
   // data_mean, data_variance [D]: of the training data; variance > 0.
@@ -57,9 +70,9 @@ class ScoreModel : public score::ScoreField {
                          const at::Tensor& sigma) const;
   linalg::SymmetricOperator second_order(const at::Tensor& features, const at::Tensor& sigma) const;
 
-  // mean over coordinates of c_out(σ)², [B]: the variance that the preconditioner leaves for the
-  // network to explain; losses are weighted by its powers.
-  at::Tensor residual_variance(const at::Tensor& sigma) const;
+  // mean over coordinates of (e ρ)², [B]: the squared size of what the preconditioner leaves for
+  // the network to explain in s1. Losses of order n are divided by its n-th power.
+  at::Tensor residual_scale(const at::Tensor& sigma) const;
 
   const ScoreModelOptions& options() const { return options_; }
   nets::Network& network() const { return *network_; }
@@ -68,7 +81,14 @@ class ScoreModel : public score::ScoreField {
   void to(at::Device device);
 
  private:
-  at::Tensor output_scale(const at::Tensor& sigma) const;  // c_out, [B, D]
+  // What maps network outputs to scores at one σ each; all [B, D].
+  struct Preconditioner {
+    at::Tensor noise_variance;  // σ², [B, 1]
+    at::Tensor gaussian;        // g
+    at::Tensor scale;           // e
+    at::Tensor relative;        // ρ
+  };
+  Preconditioner precondition(const at::Tensor& sigma) const;
 
   ScoreModelOptions options_;
   at::Tensor mean_, variance_;  // [D]

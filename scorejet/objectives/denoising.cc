@@ -24,6 +24,9 @@ struct Fit {
 
 Fit fit(Form form, const at::Tensor& s1, const SymmetricOperator& s2, const at::Tensor& z,
         const at::Tensor& sigma) {
+  if (form == Form::kSketch) {
+    base::fail_argument("objectives::hessian_loss", "the sketch form is sketch_loss()");
+  }
   const at::Tensor held = s1.detach();
   if (form == Form::kCentred) return {s2, z + sigma.unsqueeze(-1) * held};
   if (s2.structure() == Structure::kDiagonal) {
@@ -39,13 +42,16 @@ at::Tensor target_product(const Fit& f, const at::Tensor& sigma) {
 
 }  // namespace
 
-const char* form_name(Form form) { return form == Form::kProduct ? "product" : "centred"; }
+const char* form_name(Form form) {
+  return form == Form::kProduct ? "product" : form == Form::kCentred ? "centred" : "sketch";
+}
 
 Form parse_form(const std::string& text) {
   if (text == "product") return Form::kProduct;
   if (text == "centred") return Form::kCentred;
-  base::fail_argument("objectives::parse_form", "form must be product or centred; got \"{}\"",
-                      text);
+  if (text == "sketch") return Form::kSketch;
+  base::fail_argument("objectives::parse_form",
+                      "form must be centred, product or sketch; got \"{}\"", text);
 }
 
 at::Tensor score_loss(const at::Tensor& s1, const at::Tensor& z, const at::Tensor& sigma) {
@@ -72,10 +78,17 @@ at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const
                                    const at::Tensor& sigma) {
   const at::Tensor pair = 0.5 * (hessian_loss(form, triple.s1_plus, triple.s2_plus, z, sigma) +
                                  hessian_loss(form, triple.s1_minus, triple.s2_minus, -z, sigma));
-  // The control variate needs zero mean over z given x, so its v is z itself, not z + σ s1.
-  Fit clean = fit(form, triple.s1_clean, triple.s2_clean, z, sigma);
-  clean.v = z;
-  return pair - target_product(clean, sigma);
+  // The control variate needs zero mean over z given x: w = C z, without s1.
+  const SymmetricOperator h = fit(form, triple.s1_clean, triple.s2_clean, z, sigma).h;
+  if (form == Form::kProduct) return pair - target_product({h, z}, sigma);
+  const SymmetricOperator c = triple.s2_clean.detach().affine(at::ones_like(sigma), sigma.square());
+  return pair - (linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square();
+}
+
+at::Tensor sketch_loss(const SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv) {
+  base::check_shape("objectives::sketch_loss", "v", v, {s2.batch(), s2.dim()});
+  base::check_shape("objectives::sketch_loss", "jv", jv, v.sizes());
+  return 0.5 * (s2.apply(v) - jv.detach()).square().sum(-1);
 }
 
 }  // namespace scorejet::objectives

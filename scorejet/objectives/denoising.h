@@ -16,10 +16,11 @@ namespace scorejet::objectives {
 // What s2 is regressed on.
 enum class Form {
   kProduct,  // ψ = s2 + s1 s1ᵀ against (zzᵀ − I)/σ² (Meng et al. 2021)
-  kCentred  // s2 against (rrᵀ − I)/σ², r = z + σ s1, s1 held constant (after Lu et al. 2022)
+  kCentred,  // s2 against (rrᵀ − I)/σ², r = z + σ s1, s1 held constant (after Lu et al. 2022)
+  kSketch    // s2 v against J v, J = ∂s1/∂x of the learned s1, v random: distils its Jacobian
 };
 
-const char* form_name(Form form);  // "product", "centred"
+const char* form_name(Form form);  // "product", "centred", "sketch"
 // Errors: std::invalid_argument naming the text and the names that exist.
 Form parse_form(const std::string& text);
 
@@ -38,6 +39,7 @@ at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1
 // s1 is held constant: no gradient flows into it. For a diagonal s2 all norms and products run over
 // the diagonal entries only.
 // Cost: O(B D r²) time and O(B D r) memory for low rank; nothing of size B·D·D.
+// Errors: std::invalid_argument for shapes, or kSketch, which has a loss of its own below.
 at::Tensor hessian_loss(Form form, const at::Tensor& s1, const linalg::SymmetricOperator& s2,
                         const at::Tensor& z, const at::Tensor& sigma);
 
@@ -47,10 +49,18 @@ struct HessianTriple {
   linalg::SymmetricOperator s2_plus, s2_minus, s2_clean;  // likewise
 };
 
-// Order 2 with the antithetic pair and the zero-mean control variate ⟨I − zzᵀ, h(x)⟩/σ² at the
-// clean x: ½ [loss(x+, z) + loss(x−, −z)] − (tr h(x) − zᵀ h(x) z)/σ². The same expectation as
-// hessian_loss; its variance stays bounded as σ → 0. See: Meng et al. 2021, section 4.3.
+// Order 2 with the antithetic pair and the control variate ⟨C² − wwᵀ, h(x)⟩/σ² at the clean x,
+// whose mean over z is zero: ½ [loss(x+, z) + loss(x−, −z)] − (tr(C h(x) C) − wᵀ h(x) w)/σ², with w
+// = C z and C = I (product; Meng et al. 2021, section 4.3) or C = I + σ² s2(x), held constant
+// (centred: there v = z + σ s1(x+) ≈ C z + σ s1(x), and the pair cancels what is odd in z). The
+// same expectation as hessian_loss; its variance stays bounded as σ → 0.
 at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
                                    const at::Tensor& sigma);
+
+// Order 2 from a sketch: ½‖s2 v − J v‖², whose mean over v with E vvᵀ = I is ½‖s2 − J‖² less what
+// no s2 of its structure can reach. jv = J v (or Jᵀ v), held constant. v independent of x̃.
+// Shapes: v, jv [B, D].
+at::Tensor sketch_loss(const linalg::SymmetricOperator& s2, const at::Tensor& v,
+                       const at::Tensor& jv);
 
 }  // namespace scorejet::objectives

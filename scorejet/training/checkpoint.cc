@@ -78,6 +78,7 @@ Metadata describe_model(const models::ScoreModel& model) {
           {"s2", kHessianNames[static_cast<int>(n.hessian)]},
           {"rank", std::to_string(n.rank)},
           {"parameterisation", models::parameterisation_name(model.options().parameterisation)},
+          {"scale", models::output_scale_name(model.options().scale)},
           {"share_trunk", n.share_trunk ? "1" : "0"},
           {"width", std::to_string(n.width)},
           {"depth", std::to_string(n.depth)},
@@ -111,6 +112,9 @@ models::ScoreModelOptions parse_model(const Metadata& description, const std::st
   n.rank = number<int64_t>(description, "rank", source);
   options.parameterisation =
       models::parse_parameterisation(entry(description, "parameterisation", source));
+  if (description.count("scale")) {  // absent from the first checkpoints, which knew noise only
+    options.scale = models::parse_output_scale(description.at("scale"));
+  }
   n.share_trunk = number<int64_t>(description, "share_trunk", source) != 0;
   n.width = number<int64_t>(description, "width", source);
   n.depth = number<int64_t>(description, "depth", source);

@@ -5,39 +5,51 @@
 
 #include <limits>
 
+#include "scorejet/score/autodiff_field.h"
+
 namespace scorejet::training {
 namespace {
 
 using linalg::SymmetricOperator;
 using models::ScoreModel;
 
-// Points at which the network is evaluated, as one batch: x + σz, or x + σz, x − σz, x.
+// Points at which the network is evaluated, as one batch: x + σz, or x + σz, x − σz, or those and
+// x.
 struct Points {
   at::Tensor x, sigma;
 };
 
-Points make_points(const NoisyBatch& batch, bool variance_reduction) {
+Points make_points(const NoisyBatch& batch, const LossOptions& options, int order) {
   const at::Tensor noise = batch.sigma.unsqueeze(-1) * batch.z;
-  if (!variance_reduction) return {batch.x + noise, batch.sigma};
+  if (!options.variance_reduction) return {batch.x + noise, batch.sigma};
+  if (order < 2 || options.form == objectives::Form::kSketch) {
+    return {at::cat({batch.x + noise, batch.x - noise}), batch.sigma.repeat({2})};
+  }
   return {at::cat({batch.x + noise, batch.x - noise, batch.x}), batch.sigma.repeat({3})};
 }
 
 // Weighted per-sample means. Order 1 needs no clean point, so it is given the noisy ones only.
-at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::Tensor& c2,
+at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::Tensor& scale,
                       bool variance_reduction) {
   const int64_t size = batch.x.size(0);
   const at::Tensor loss = variance_reduction ? objectives::score_loss_antithetic(
                                                    s1.narrow(0, 0, size), s1.narrow(0, size, size),
                                                    batch.z, batch.sigma)
                                              : objectives::score_loss(s1, batch.z, batch.sigma);
-  return (batch.sigma.pow(4) / c2 * loss).mean();
+  return (loss / scale).mean();
 }
 
-at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const NoisyBatch& batch,
-                       const at::Tensor& c2, const LossOptions& options) {
+at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::Tensor& s1,
+                       const SymmetricOperator& s2, const NoisyBatch& batch,
+                       const at::Tensor& scale, const LossOptions& options) {
   const int64_t size = batch.x.size(0);
   at::Tensor loss;
-  if (options.variance_reduction) {
+  if (options.form == objectives::Form::kSketch) {
+    // The noise of another sample: independent of the point, as the sketch needs.
+    const at::Tensor v = batch.z.roll(1, 0).repeat({points.x.size(0) / size, 1});
+    const at::Tensor jv = score::jacobian_vector_product(model, points.x, points.sigma, v, true);
+    loss = objectives::sketch_loss(s2, v, jv).view({-1, size}).mean(0);
+  } else if (options.variance_reduction) {
     const objectives::HessianTriple triple{s1.narrow(0, 0, size),        s1.narrow(0, size, size),
                                            s1.narrow(0, 2 * size, size), s2.slice(0, size),
                                            s2.slice(size, size),         s2.slice(2 * size, size)};
@@ -45,7 +57,7 @@ at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const 
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
-  return (batch.sigma.pow(8) / c2.square() * loss).mean();
+  return (loss / scale.square()).mean();
 }
 
 double gradient_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges) {
@@ -89,31 +101,33 @@ std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::
 StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
                            const NoisyBatch& batch) {
   at::NoGradGuard no_grad;
-  const Points points = make_points(batch, options.variance_reduction);
   const int order = model.max_order();
+  const Points points = make_points(batch, options, order);
   const score::Jet jet = model.evaluate(points.x, points.sigma, order);
-  const at::Tensor c2 = model.residual_variance(batch.sigma);
+  const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   StepLosses losses;
-  losses.first = first_loss(jet.s1, batch, c2, options.variance_reduction).item<double>() / d;
-  losses.second = order < 2 ? std::numeric_limits<double>::quiet_NaN()
-                            : second_loss(jet.s1, *jet.s2, batch, c2, options).item<double>() / d;
+  losses.first = first_loss(jet.s1, batch, scale, options.variance_reduction).item<double>() / d;
+  losses.second =
+      order < 2
+          ? std::numeric_limits<double>::quiet_NaN()
+          : second_loss(model, points, jet.s1, *jet.s2, batch, scale, options).item<double>() / d;
   return losses;
 }
 
 StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters) {
   parameters.gradients().zero_();
-  const Points points = make_points(batch, options.variance_reduction);
   const int order = model.max_order();
-  const at::Tensor c2 = model.residual_variance(batch.sigma);
+  const Points points = make_points(batch, options, order);
+  const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   const nets::Network::Features features = model.features(points.x, points.sigma, order);
 
   StepLosses losses;
   const at::Tensor first_leaf = features.first.detach().requires_grad_();
   const at::Tensor s1 = model.first_order(first_leaf, points.x, points.sigma);
-  const at::Tensor loss1 = first_loss(s1, batch, c2, options.variance_reduction);
+  const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
   torch::autograd::backward({loss1});
   losses.first = loss1.item<double>() / d;
   losses.second = std::numeric_limits<double>::quiet_NaN();
@@ -128,7 +142,8 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
 
   const at::Tensor second_leaf = features.second.detach().requires_grad_();
   const SymmetricOperator s2 = model.second_order(second_leaf, points.sigma);
-  const at::Tensor loss2 = options.gamma * second_loss(s1.detach(), s2, batch, c2, options);
+  const at::Tensor loss2 =
+      options.gamma * second_loss(model, points, s1.detach(), s2, batch, scale, options);
   torch::autograd::backward({loss2});
   losses.second = loss2.item<double>() / (options.gamma * d);
 

@@ -28,8 +28,8 @@ struct NoisyBatch {
 };
 
 struct StepLosses {
-  // Per coordinate, in units of the preconditioner's residual variance c_out²: order 1 is
-  // σ⁴/c_out² · loss/D, order 2 is σ⁸/c_out⁴ · loss/D. Order 2 is up to a constant and NaN when the
+  // Per coordinate, in units of what the preconditioner leaves to explain: order n is
+  // loss/(D · residual_scale^n). Order 2 is up to a constant and NaN when the
   // model has no second order; with variance reduction order 1 is up to a constant too.
   double first = 0, second = 0;
   double first_gradient = 0, second_gradient = 0;  // norms before clipping

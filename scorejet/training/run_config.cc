@@ -120,6 +120,8 @@ std::vector<Field> fields(RunConfig& c) {
       {"model.rank", &c.model.rank, "columns of the factor B of s2 = diag(a) + B B^T; 1..D"},
       {"model.parameterisation", &c.model.parameterisation,
        "psd (the posterior covariance is positive definite by construction) or free"},
+      {"model.scale", &c.model.scale,
+       "size of the network's outputs as sigma shrinks: noise (images) or data (smooth densities)"},
       {"model.share_trunk", &c.model.share_trunk, "one trunk for s1 and s2, or one each"},
       {"model.width", &c.model.width, "mlp: hidden units a layer"},
       {"model.depth", &c.model.depth, "mlp: hidden layers"},
@@ -127,7 +129,7 @@ std::vector<Field> fields(RunConfig& c) {
       {"model.blocks", &c.model.blocks, "unet: residual blocks a level"},
       {"model.levels", &c.model.levels, "unet: resolutions, each half the one before"},
       {"model.patch", &c.model.patch, "unet: pixels a side folded into channels at the input"},
-      {"loss.form", &c.loss.form, "what s2 is regressed on: centred or product"},
+      {"loss.form", &c.loss.form, "what s2 is regressed on: centred, product or sketch"},
       {"loss.variance_reduction", &c.loss.variance_reduction,
        "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
       {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
@@ -187,6 +189,7 @@ void validate(const RunConfig& c) {
   check(s2 == "none" || s2 == "diagonal" || s2 == "low_rank" || s2 == "full", "model.s2",
         "none, diagonal, low_rank or full", s2);
   models::parse_parameterisation(c.model.parameterisation);
+  models::parse_output_scale(c.model.scale);
   objectives::parse_form(c.loss.form);
   check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
   check(c.train.steps >= 1, "train.steps", "at least 1", c.train.steps);

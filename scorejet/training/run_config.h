@@ -27,6 +27,7 @@ struct ModelConfig {
   std::string s2 = "low_rank";
   int64_t rank = 20;
   std::string parameterisation = "psd";
+  std::string scale = "noise";
   bool share_trunk = true;
   int64_t width = 256;
   int64_t depth = 2;

@@ -89,6 +89,7 @@ std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config,
                                                const data::Dataset& train) {
   models::ScoreModelOptions options;
   options.parameterisation = models::parse_parameterisation(config.model.parameterisation);
+  options.scale = models::parse_output_scale(config.model.scale);
   nets::NetworkOptions& n = options.network;
   n.kind = config.model.network;
   n.dim = train.dim();
