@@ -2,6 +2,7 @@
 #pragma once
 
 #include "scorejet/data/dataset.h"
+#include "scorejet/distributions/catalogue.h"
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/distributions/logistic_mixture.h"
 #include "scorejet/io/npy.h"
