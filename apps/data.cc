@@ -1,15 +1,21 @@
-// scorejet data fetch NAME
-#include <fmt/format.h>
+// scorejet data fetch NAME, scorejet data sample NAME
+#include <fmt/ranges.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/base/seed.h"
 #include "scorejet/data/fetch.h"
+#include "scorejet/distributions/catalogue.h"
+#include "scorejet/io/npy.h"
+#include "scorejet/io/tensor_bridge.h"
 
-void scorejet::apps::add_data(CLI::App& app) {
-  CLI::App* data = app.add_subcommand("data", "Public data sets");
-  data->require_subcommand(1);
-  CLI::App* command = data->add_subcommand(
+namespace scorejet::apps {
+namespace {
+
+void add_fetch(CLI::App& data) {
+  CLI::App* command = data.add_subcommand(
       "fetch", "Fetch a data set, verified.\n\nExample:\n  scorejet data fetch mnist --dir data");
   struct Options {
     std::string name, dir = "data";
@@ -21,4 +27,43 @@ void scorejet::apps::add_data(CLI::App& app) {
     data::fetch(options->name, options->dir,
                 [](const std::string& line) { fmt::print("{}\n", line); });
   });
+}
+
+void add_sample_planar(CLI::App& data) {
+  CLI::App* command = data.add_subcommand(
+      "sample",
+      "Draw points of a known density of the plane, float64 [N, 2].\n\nExample:\n"
+      "  scorejet data sample two-moons --count 10000 --out points.npy");
+  struct Options {
+    std::string name, out;
+    int64_t count = 10000;
+    uint64_t seed = 0;
+  };
+  auto options = std::make_shared<Options>();
+  command
+      ->add_option("name", options->name,
+                   fmt::format("{}", fmt::join(distributions::planar_names(), ", ")))
+      ->required();
+  command->add_option("--count", options->count, "number of points, at least 1")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "random seed")->capture_default_str();
+  command->add_option("--out", options->out, ".npy file to write")->required();
+  command->callback([options] {
+    const auto density = distributions::make_planar(options->name);
+    const at::Tensor x =
+        density->sample(options->count, base::make_generator(options->seed, options->name));
+    io::write_npy(options->out, io::from_tensor(x));
+    fmt::print("{}: {} points of {}\n", options->out, options->count, options->name);
+  });
+}
+
+}  // namespace
+}  // namespace scorejet::apps
+
+void scorejet::apps::add_data(CLI::App& app) {
+  CLI::App* data = app.add_subcommand("data", "Public data sets, and samples of known densities");
+  data->require_subcommand(1);
+  add_fetch(*data);
+  add_sample_planar(*data);
 }

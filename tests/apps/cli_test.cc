@@ -151,7 +151,9 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
   const Scratch scratch;
   prepare(scratch);
   const std::string config = (scratch / "c.toml").string(), out = (scratch / "run").string();
-  ASSERT_EQ(run(scratch, "train " + config + " --set train.steps=2 --out " + out).code, 0);
+  ASSERT_EQ(
+      run(scratch, "train " + config + " --set train.steps=2 --set model.rank=2 --out " + out).code,
+      0);
   io::write_npy(scratch / "wrong.npy", io::make_array(io::DType::kFloat32, {3, 5}));
   io::write_npy(scratch / "empty.npy", io::make_array(io::DType::kFloat32, {0, 64}));
   io::NdArray nan = io::make_array(io::DType::kFloat32, {3, 64});
@@ -167,6 +169,9 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
       {"", "subcommand", 2},
       {"trane", "did you mean 'train'", 2},
       {"data fech mnist", "did you mean 'fetch'", 2},
+      {"data sample two-moon" + o, "nearest: two-moons", 2},
+      {"data sample rings --count 0" + o, "--count", 2},
+      {"data sample rings --out /no/such/points.npy", "/no/such", 1},
       {"train /no/such.toml" + o, "/no/such.toml", 1},
       {"train " + config + " --set train.bach=3" + o, "train.batch", 2},
       {"train " + config + " --set data.name=mnits" + o, "mnist", 1},
@@ -190,11 +195,33 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
   for (const char* name :
-       {"", "train", "denoise", "sample", "score", "report", "info", "data fetch"}) {
+       {"", "train", "denoise", "sample", "score", "report", "info", "data fetch", "data sample"}) {
     const Outcome help = run(scratch, std::string(name) + " --help");
     EXPECT_EQ(help.code, 0);
     EXPECT_NE(help.output.find("Example"), std::string::npos) << name;
   }
+}
+
+TEST(Cli, DataSampleDrawsTheSamePointsFromTheSameSeed) {
+  const Scratch scratch;
+  const auto draw = [&](const std::string& name, int seed) {
+    const Outcome outcome =
+        run(scratch, fmt::format("data sample two-moons --count 50 --seed {} --out {}", seed,
+                                 (scratch / name).string()));
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+    return io::to_tensor(io::read_npy(scratch / name));
+  };
+  const at::Tensor x = draw("a.npy", 1);
+  EXPECT_EQ(x.sizes(), (std::vector<int64_t>{50, 2}));
+  EXPECT_TRUE(x.equal(draw("b.npy", 1)));
+  EXPECT_FALSE(x.equal(draw("c.npy", 2)));
+  prepare(scratch);
+  const Outcome train = run(scratch, "train " + (scratch / "c.toml").string() +
+                                         " --set data.name=" + (scratch / "a.npy").string() +
+                                         " --set train.steps=2 --set model.rank=2 --out " +
+                                         (scratch / "run").string());
+  EXPECT_EQ(train.code, 0) << train.output;
 }
 
 // A disk that fills up (a limit on file sizes) and folders that cannot be written: one line, and
