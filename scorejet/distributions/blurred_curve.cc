@@ -16,8 +16,8 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 constexpr int kPanelNodes = 16;       // of the Gauss-Legendre rule in one panel
 constexpr double kPanelLength = 2.5;  // of a panel, in units of the blur
-constexpr int kEndHalvings = 5;       // of the panels at a curve's ends
-constexpr double kRingReach = 12;     // distance from the origin that the rings' nodes resolve
+constexpr double kEndLength = 5;      // of the panels at a curve's ends, in units of noise²/kReach
+constexpr double kReach = 12;         // distance from the origin that the nodes resolve
 
 const at::TensorOptions kDouble = at::TensorOptions(at::kDouble);
 
@@ -57,16 +57,19 @@ struct Quadrature {
   at::Tensor t, weight;  // Σ weight f(t) = ∫ f dt
 };
 
-// Gauss-Legendre in panels of about equal length along the curve, halved kEndHalvings times towards
+// Gauss-Legendre in panels of about equal length along the curve, halved again and again towards
 // either end: seen from a distance d beyond an end the integrand falls off within noise²/d of it.
-Quadrature along(const Curve& curve, double first, double last, double panel_length) {
+Quadrature along(const Curve& curve, double first, double last, double noise, int64_t refinement) {
+  const double finer = 1 / static_cast<double>(refinement);
   const at::Tensor grid = at::linspace(first, last, 4097, kDouble);
   const at::Tensor piece = curve(grid).diff(1, 0).norm(2, 1);
   const at::Tensor length = at::cat({at::zeros({1}, kDouble), piece.cumsum(0)});
   const double total = length[-1].item<double>();
-  const double panels = std::max(2.0, std::ceil(total / panel_length)), step = total / panels;
+  const double panels = std::max(2.0, std::ceil(total / (kPanelLength * noise * finer))),
+               step = total / panels;
   at::Tensor wanted = step * at::arange(1, panels, kDouble);  // inner edges
-  for (double end = 0.5 * step; end > step * std::exp2(-kEndHalvings - 0.5); end *= 0.5) {
+  const double shortest = kEndLength * noise * noise * finer / kReach;
+  for (double end = 0.5 * step; 2 * end > shortest; end *= 0.5) {
     wanted = at::cat({at::full({1}, end, kDouble), wanted, at::full({1}, total - end, kDouble)});
   }
   const at::Tensor right = at::searchsorted(length, wanted).clamp(1, 4096), left = right - 1;
@@ -143,8 +146,7 @@ std::unique_ptr<BlurredCurve> eight_gaussians(double noise) {
 
 std::unique_ptr<BlurredCurve> two_moons(double noise, int64_t refinement) {
   check("distributions::two_moons", noise, refinement);
-  const auto [t, weight] =
-      along(moon, 0, kPi, kPanelLength * noise / static_cast<double>(refinement));
+  const auto [t, weight] = along(moon, 0, kPi, noise, refinement);
   return std::make_unique<BlurredCurve>(
       at::cat({weight, weight}) / (2 * kPi), at::cat({moon(t), turned(moon(t))}), noise,
       [](int64_t count, at::Generator& generator) {
@@ -157,8 +159,7 @@ std::unique_ptr<BlurredCurve> two_moons(double noise, int64_t refinement) {
 std::unique_ptr<BlurredCurve> swiss_roll(double noise, int64_t refinement) {
   check("distributions::swiss_roll", noise, refinement);
   constexpr double kFirst = 1.5 * kPi, kLast = 4.5 * kPi;
-  const auto [t, weight] =
-      along(roll, kFirst, kLast, kPanelLength * noise / static_cast<double>(refinement));
+  const auto [t, weight] = along(roll, kFirst, kLast, noise, refinement);
   return std::make_unique<BlurredCurve>(weight / (kLast - kFirst), roll(t), noise,
                                         [](int64_t count, at::Generator& generator) {
                                           return roll(uniform(kFirst, kLast, count, generator));
@@ -170,8 +171,8 @@ std::unique_ptr<BlurredCurve> pinwheel(double noise, int64_t refinement) {
   constexpr double kMean = 1, kSpread = 0.3, kCut = 5;  // of the latent radius
   const double mass = std::erf(kCut / std::numbers::sqrt2);
   const Curve first_arm = [](const at::Tensor& r) { return arm(r, at::zeros_like(r)); };
-  const auto [r, weight] = along(first_arm, kMean - kCut * kSpread, kMean + kCut * kSpread,
-                                 kPanelLength * noise / static_cast<double>(refinement));
+  const auto [r, weight] =
+      along(first_arm, kMean - kCut * kSpread, kMean + kCut * kSpread, noise, refinement);
   const at::Tensor density =
       (-0.5 * ((r - kMean) / kSpread).square()).exp() / (mass * kSpread * std::sqrt(2 * kPi));
   std::vector<at::Tensor> weights, nodes;
@@ -195,8 +196,8 @@ std::unique_ptr<BlurredCurve> rings(double noise, int64_t refinement) {
   std::vector<at::Tensor> weights, nodes;
   for (int k = 1; k <= 4; ++k) {
     const double radius = k * kInnermost;
-    const auto count = refinement * static_cast<int64_t>(
-                                        std::ceil(16 + 9 * std::sqrt(kRingReach * radius) / noise));
+    const auto count =
+        refinement * static_cast<int64_t>(std::ceil(16 + 9 * std::sqrt(kReach * radius) / noise));
     const at::Tensor angle = 2 * kPi / static_cast<double>(count) * at::arange(count, kDouble);
     weights.push_back(at::full({count}, 0.25 / static_cast<double>(count), kDouble));
     nodes.push_back(radius * points(angle.cos(), angle.sin()));
