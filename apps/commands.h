@@ -14,6 +14,7 @@ void add_sample(CLI::App& app);
 void add_score(CLI::App& app);
 void add_report(CLI::App& app);
 void add_info(CLI::App& app);
+void add_reproduce(CLI::App& app);
 
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);

@@ -57,9 +57,10 @@ int main(int argc, char** argv) {
   apps::add_score(app);
   apps::add_report(app);
   apps::add_info(app);
+  apps::add_reproduce(app);
   // Subcommands run in their callbacks, inside parse(): usage errors and work share one handler.
   try {
-    base::configure_threads();
+    base::configure_process();
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

@@ -1,6 +1,7 @@
 #include "scorejet/base/threads.h"
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -48,6 +49,14 @@ int num_threads() {
   return std::max(cpus, 1);
 }
 
-void configure_threads() { at::set_num_threads(num_threads()); }
+void configure_process() {
+  at::set_num_threads(num_threads());
+#ifdef __GLIBC__
+  constexpr int kLargest = 1 << 30;  // bytes
+  mallopt(M_MMAP_THRESHOLD, kLargest);
+  mallopt(M_TRIM_THRESHOLD, kLargest);
+  mallopt(M_TOP_PAD, 1 << 26);
+#endif
+}
 
 }  // namespace scorejet::base

@@ -1,4 +1,5 @@
-// How many CPU threads to use: decided here and nowhere else.
+// How many CPU threads to use, and what the process asks of its allocator: decided here and nowhere
+// else.
 #pragma once
 
 namespace scorejet::base {
@@ -8,7 +9,9 @@ namespace scorejet::base {
 // SCOREJET_THREADS is no integer from 1 to 1024.
 int num_threads();
 
-// Hands num_threads() to LibTorch (at::set_num_threads). Call once, before any tensor work.
-void configure_threads();
+// Hands num_threads() to LibTorch (at::set_num_threads) and tells glibc's malloc to keep large
+// blocks for reuse: it would hand each back to the system and have every page zeroed again, a
+// quarter of a small training step. Call once, before any tensor work; a library user need not.
+void configure_process();
 
 }  // namespace scorejet::base

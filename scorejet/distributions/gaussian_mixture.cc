@@ -84,9 +84,14 @@ score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
 at::Tensor GaussianMixture::sample(int64_t count, at::Generator generator) const {
   const at::Tensor which = at::multinomial(weights_, count, true, generator);
   const at::Tensor noise = at::randn({count, dim()}, generator, means_.options());
-  const at::Tensor scaled = eigenvalues_.clamp_min(0).sqrt().index_select(0, which) * noise;
-  return means_.index_select(0, which) +
-         at::matmul(eigenvectors_.index_select(0, which), scaled.unsqueeze(-1)).squeeze(-1);
+  // One component at a time: a factor a row would take count·D² numbers.
+  at::Tensor points = at::empty_like(noise);
+  for (int64_t k = 0; k < weights_.size(0); ++k) {
+    const at::Tensor rows = at::nonzero(which == k).squeeze(-1);
+    const at::Tensor root = eigenvectors_[k] * eigenvalues_[k].clamp_min(0).sqrt();
+    points.index_copy_(0, rows, means_[k] + at::matmul(noise.index_select(0, rows), root.t()));
+  }
+  return points;
 }
 
 }  // namespace scorejet::distributions

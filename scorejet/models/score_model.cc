@@ -115,10 +115,12 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
   } else {
     diagonal = p.gaussian + p.scale.square() * relative2 * raw.diagonal;
   }
-  // Under kData the entries themselves, not their sum over r, are of the order of the data.
-  const double columns = options_.scale == OutputScale::kNoise ? root(raw.factor.size(2)) : 1.0;
+  if (options_.scale == OutputScale::kData) {
+    return SymmetricOperator::from_low_rank(
+        diagonal, (p.scale * p.relative).unsqueeze(-1) * raw.factor);
+  }
   return SymmetricOperator::from_low_rank(
-      diagonal, p.scale.unsqueeze(-1) * bounded(p.relative.unsqueeze(-1) * raw.factor / columns));
+      diagonal, p.scale.unsqueeze(-1) * bounded(raw.factor / root(raw.factor.size(2))));
 }
 
 score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const {

@@ -42,7 +42,8 @@ struct ScoreModelOptions {
 // g = −1/(σ²+V), ρ = 1 (noise) or σ/√V (data), and network outputs F, d, b at the scaled input
 // (x − μ)/√(V + σ²) and ln(σ)/4,
 //   s1 = g (x − μ) + e ρ F                                        (Karras et al. 2022, as a score)
-//   low rank: s2 = diag(a) + B Bᵀ, B = e β(ρ b/√r), β(u) = u/√(1 + (u/4)²): |σ² B_ij| < 4 c_out
+//   low rank: s2 = diag(a) + B Bᵀ
+//     noise: B = e β(b/√r), β(u) = u/√(1 + (u/4)²), so that |σ² B_ij| < 4 c_out;  data: B = e ρ b
 //     psd:  a = −1/(σ² + v), v = V softplus(d + ln(e−1)) + 1e-5 σ²;   free: a = g + e² ρ² d
 //   diagonal: a = g + e² ρ² d (free); psd: a = g + e² elu(ρ² d) + 1e-5/σ², so that the posterior
 //     variance is c_out² (1 + elu(ρ² d)) + 1e-5 σ²

@@ -1,4 +1,6 @@
-// The network for vectors: residual hidden layers with σ added to each, linear heads.
+// The network for vectors: residual hidden layers with σ added to each, linear heads. With trunks
+// of their own the second order's sees, beside x, the first's features (held constant): they
+// already know where the density turns, and what is learned of them comes from the quieter loss.
 #pragma once
 
 #include <torch/nn/modules/linear.h>

@@ -1,0 +1,37 @@
+// scorejet reproduce NAME
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "apps/commands.h"
+#include "scorejet/experiments/reproduce.h"
+
+void scorejet::apps::add_reproduce(CLI::App& app) {
+  std::string names;
+  for (const auto& experiment : experiments::experiments()) {
+    names += fmt::format("\n  {}: {}", experiment.name, experiment.purpose);
+  }
+  CLI::App* command = app.add_subcommand(
+      "reproduce",
+      "Run an experiment: tables (CSV, JSON, Markdown) and plots. An interrupted run goes on where "
+      "it\n"
+      "was when given the same --out.\n\nExample:\n"
+      "  scorejet reproduce accuracy --fast --out runs/accuracy\n\nExperiments:" +
+          names);
+  struct Options {
+    std::string name;
+    experiments::ReproduceOptions reproduce;
+    std::string out;
+  };
+  auto o = std::make_shared<Options>();
+  command->add_option("name", o->name, "which experiment")->required();
+  command->add_flag("--fast", o->reproduce.fast, "minutes instead of hours, the same ordering");
+  command->add_option("--seeds", o->reproduce.seeds, "repetitions (1 with --fast)")
+      ->capture_default_str();
+  command->add_option("--out", o->out, "folder to write")->required();
+  command->callback([o, command] {
+    if (o->reproduce.fast && command->count("--seeds") == 0) o->reproduce.seeds = 1;
+    o->reproduce.out = o->out;
+    experiments::reproduce(o->name, o->reproduce);
+  });
+}

@@ -1,0 +1,210 @@
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/linalg.h>
+
+#include "scorejet/base/seed.h"
+#include "scorejet/experiments/accuracy.h"
+#include "scorejet/experiments/fit.h"
+#include "scorejet/experiments/problems.h"
+#include "scorejet/score/autodiff_field.h"
+
+namespace scorejet::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using nets::Hessian;
+using objectives::Form;
+
+// What every method is given on a problem, and the structures that s2 can have there.
+struct Budget {
+  const char* problem;
+  int64_t steps, batch, width;
+  double rate;
+  std::vector<int64_t> ranks;  // of diag(a) + BBᵀ; kFull, kDiagonal: those structures
+};
+constexpr int64_t kDiagonal = 0, kFull = -1;
+
+std::vector<Budget> budgets(bool fast) {
+  if (fast) {
+    return {{"normal", 400, 256, 256, 6e-3, {30}},
+            {"logistic", 400, 256, 256, 4e-3, {kDiagonal}},
+            {"mixture", 400, 256, 256, 4e-3, {kFull}},
+            {"eight", 400, 1024, 128, 4e-3, {kFull}}};
+  }
+  return {{"normal", 1000, 256, 256, 6e-3, {15, 20, 30}},
+          {"logistic", 2000, 256, 256, 4e-3, {kDiagonal}},
+          {"mixture", 1000, 256, 256, 4e-3, {15, 20, kFull}},
+          {"eight", 1000, 1024, 128, 4e-3, {kFull}}};
+}
+
+std::vector<double> sigmas(bool fast) {
+  return fast ? std::vector<double>{0.01, 0.1} : std::vector<double>{0.01, 0.05, 0.1, 0.5};
+}
+
+struct Method {
+  const char* name;
+  Form form = Form::kCentred;
+  models::Parameterisation parameterisation = models::Parameterisation::kPsd;
+  bool variance_reduction = true;
+  bool direct = true;  // learns s2; else s1 only, differentiated
+};
+
+const std::vector<Method>& methods() {
+  static const std::vector<Method> list{
+      {"autodiff_dsm", Form::kCentred, models::Parameterisation::kPsd, false, false},
+      {"autodiff_dsm_vr", Form::kCentred, models::Parameterisation::kPsd, true, false},
+      {"product", Form::kProduct, models::Parameterisation::kFree},
+      {"centred"},
+      {"sketch", Form::kSketch}};
+  return list;
+}
+
+Json rank_name(int64_t rank) {
+  return rank == kFull ? Json("full") : rank == kDiagonal ? Json("diagonal") : Json(rank);
+}
+
+// Fresh noisy points with the exact scores there, a piece at a time.
+class Evaluation {
+ public:
+  Evaluation(const Problem& problem, double sigma, int64_t count)
+      : problem_(problem), sigma_(sigma) {
+    const at::Tensor clean = problem.density->sample(count, base::make_generator(1, "test points"));
+    points_ = clean + sigma * at::randn(clean.sizes(), base::make_generator(1, "test noise"),
+                                        clean.options());
+  }
+
+  // Calls use(x as float32, exact jet) on pieces of the points.
+  template <typename F>
+  void for_each(int order, F use) const {
+    constexpr int64_t kPiece = 500;
+    for (int64_t first = 0; first < points_.size(0); first += kPiece) {
+      const at::Tensor x =
+          points_.narrow(0, first, std::min(kPiece, points_.size(0) - first)).to(at::kFloat);
+      use(x, problem_.density->evaluate(x.to(at::kDouble), sigma_, order));
+    }
+  }
+  double count() const { return static_cast<double>(points_.size(0)); }
+
+ private:
+  const Problem& problem_;
+  double sigma_;
+  at::Tensor points_;
+};
+
+double total(const at::Tensor& x) { return x.to(at::kDouble).square().sum().item<double>(); }
+
+// How many of the covariances σ²I + σ⁴ s2 are not positive definite, in float64.
+double count_not_positive(const linalg::SymmetricOperator& s2, double sigma) {
+  const at::Tensor relative = at::eye(s2.dim(), at::kDouble) +
+                              sigma * sigma * s2.dense().to(at::kDouble);  // covariance / σ²
+  const at::Tensor info = std::get<1>(at::linalg_cholesky_ex(relative));
+  return (info != 0).sum().item<double>();
+}
+
+Json evaluate_second(const Fit& fit, const Problem& problem, double sigma, bool direct,
+                     int64_t count) {
+  at::NoGradGuard no_grad;
+  const score::AutodiffField autodiff(*fit.model);
+  const Evaluation evaluation(problem, sigma, count);
+  double error = 0, zero = 0, first = 0, not_positive = 0;
+  evaluation.for_each(2, [&](const at::Tensor& x, const score::Jet& exact) {
+    const score::Jet jet =
+        direct ? fit.model->evaluate(x, sigma, 2) : autodiff.evaluate(x, at::full({}, sigma), 2);
+    first += total(jet.s1 - exact.s1);
+    if (problem.diagonal) {
+      error += total(jet.s2->diagonal() - exact.s2->diagonal());
+      zero += total(exact.s2->diagonal());
+      const auto diagonal = linalg::SymmetricOperator::from_diagonal(jet.s2->diagonal());
+      not_positive += count_not_positive(diagonal, sigma);
+    } else {
+      error += total(jet.s2->dense() - exact.s2->dense());
+      zero += total(exact.s2->dense());
+      not_positive += count_not_positive(*jet.s2, sigma);
+    }
+  });
+  const double n = evaluation.count();
+  return {{"error", error / n},
+          {"zero_error", zero / n},
+          {"s1_error", first / n},
+          {"not_positive", not_positive / n},
+          {"train_seconds", fit.seconds}};
+}
+
+int64_t num_points(const ReproduceOptions& options) { return options.fast ? 2000 : 10000; }
+
+FitOptions fit_options(const Budget& budget, const Method& method, int64_t rank, double sigma,
+                       int64_t seed) {
+  FitOptions o;
+  o.model.parameterisation = method.parameterisation;
+  o.model.network.width = budget.width;
+  o.model.network.hessian = !method.direct      ? Hessian::kNone
+                            : rank == kDiagonal ? Hessian::kDiagonal
+                            : rank == kFull     ? Hessian::kFull
+                                                : Hessian::kLowRank;
+  o.model.network.rank = rank > 0 ? rank : 1;
+  o.loss.form = method.form;
+  o.loss.variance_reduction = method.variance_reduction;
+  o.sigma = sigma;
+  o.steps = budget.steps;
+  o.batch = budget.batch;
+  o.learning_rate = budget.rate;
+  o.seed = static_cast<uint64_t>(seed);
+  return o;
+}
+
+AccuracyTask second_order_task(const Budget& budget, const Method& method, int64_t rank,
+                               double sigma, int64_t seed, int64_t first_steps, int64_t points) {
+  AccuracyTask task;
+  task.row = {{"problem", budget.problem},
+              {"sigma", sigma},
+              {"method", method.name},
+              {"rank", method.direct ? rank_name(rank) : Json()}};
+  FitOptions options = fit_options(budget, method, rank, sigma, seed);
+  options.first_steps = first_steps;
+  task.task.key = fmt::format(
+      "{} seed {} steps {} batch {} width {} rate {} first_steps {} points {}", task.row.dump(),
+      seed, budget.steps, budget.batch, budget.width, budget.rate, first_steps, points);
+  task.task.run = [=, name = std::string(budget.problem), direct = method.direct] {
+    const Problem problem = make_problem(name);
+    return evaluate_second(fit(*problem.density, options), problem, sigma, direct, points);
+  };
+  return task;
+}
+
+}  // namespace
+
+std::vector<AccuracyTask> second_order_tasks(const ReproduceOptions& options) {
+  std::vector<AccuracyTask> tasks;
+  for (const Budget& budget : budgets(options.fast)) {
+    for (const double sigma : sigmas(options.fast)) {
+      for (const Method& method : methods()) {
+        for (const int64_t rank : method.direct ? budget.ranks : std::vector<int64_t>{kDiagonal}) {
+          for (int64_t seed = 0; seed < options.seeds; ++seed) {
+            tasks.push_back(
+                second_order_task(budget, method, rank, sigma, seed, 0, num_points(options)));
+          }
+        }
+      }
+    }
+  }
+  return tasks;
+}
+
+std::vector<AccuracyTask> early_tasks(const ReproduceOptions& options) {
+  constexpr double kSigma = 0.1;
+  std::vector<AccuracyTask> tasks;
+  for (const Budget& budget : budgets(options.fast)) {
+    for (const Method& method : methods()) {
+      if (!method.direct || method.form == Form::kSketch) continue;
+      for (int64_t seed = 0; seed < options.seeds; ++seed) {
+        tasks.push_back(second_order_task(budget, method, budget.ranks.back(), kSigma, seed,
+                                          budget.steps / 10, num_points(options)));
+      }
+    }
+  }
+  return tasks;
+}
+
+std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions&) { return {}; }
+
+}  // namespace scorejet::experiments

@@ -1,0 +1,34 @@
+#include "scorejet/experiments/reproduce.h"
+
+#include "scorejet/base/error.h"
+#include "scorejet/experiments/accuracy.h"
+#include "scorejet/io/atomic_file.h"
+
+namespace scorejet::experiments {
+
+const std::vector<Experiment>& experiments() {
+  static const std::vector<Experiment> list{
+      {"accuracy", "errors of learned scores of order two and three against exact ones", accuracy},
+  };
+  return list;
+}
+
+void reproduce(const std::string& name, const ReproduceOptions& options) {
+  constexpr const char* kWhere = "experiments::reproduce";
+  if (options.seeds < 1) {
+    base::fail_argument(kWhere, "seeds must be at least 1; got {}", options.seeds);
+  }
+  std::vector<std::string> names;
+  for (const Experiment& experiment : experiments()) {
+    if (experiment.name == name) {
+      io::make_writable_directory(options.out);
+      return experiment.run(options);
+    }
+    names.push_back(experiment.name);
+  }
+  const std::string near = base::nearest(name, names);
+  base::fail_argument(kWhere, "no experiment is called \"{}\"{}", name,
+                      near.empty() ? "" : fmt::format("; the nearest is {}", near));
+}
+
+}  // namespace scorejet::experiments
