@@ -52,9 +52,10 @@ Fit fit(const distributions::Distribution& density, FitOptions options) {
     batch.sigma = at::full({options.batch}, options.sigma, batch.x.options());
     const training::StepLosses losses =
         training::accumulate_gradients(*result.model, options.loss, batch, parameters);
-    if (!std::isfinite(losses.first_gradient) || !std::isfinite(losses.second_gradient)) {
-      base::fail_runtime("experiments::fit", "the gradient must be finite; got s1 {}, s2 {} at {}",
-                         losses.first_gradient, losses.second_gradient, step);
+    if (!std::isfinite(losses.first_gradient + losses.second_gradient + losses.third_gradient)) {
+      base::fail_runtime(
+          "experiments::fit", "the gradient must be finite; got s1 {}, s2 {}, s3 {} at {}",
+          losses.first_gradient, losses.second_gradient, losses.third_gradient, step);
     }
     const double progress = static_cast<double>(step) / static_cast<double>(options.steps);
     const double rate = training::scheduled_rate(options.learning_rate, step, 50, progress);

@@ -159,21 +159,22 @@ SymmetricOperator SymmetricOperator::detach() const {
   return {structure_, first_.detach(), second_.defined() ? second_.detach() : second_};
 }
 
+at::Tensor square_diagonal(const SymmetricOperator& c) {
+  if (c.structure() == Structure::kDense) return c.matrix().square().sum(-1);
+  const at::Tensor own = c.diagonal_part().square();
+  if (c.structure() == Structure::kDiagonal) return own;
+  const at::Tensor& g = c.factor();  // c² + 2 c ‖G_i‖² + G_i (GᵀG) G_iᵀ
+  const at::Tensor gram = at::matmul(g.transpose(1, 2), g);
+  return own + 2 * c.diagonal_part() * g.square().sum(-1) + (at::matmul(g, gram) * g).sum(-1);
+}
+
 at::Tensor congruence_trace(const SymmetricOperator& a, const SymmetricOperator& c) {
   base::check_shape("linalg::congruence_trace", "c", c.diagonal(), {a.batch(), a.dim()});
   if (a.structure() == Structure::kDense || c.structure() == Structure::kDense) {
     const at::Tensor matrix = c.dense();
     return (at::matmul(matrix, matrix) * a.dense()).sum({1, 2});
   }
-  // diag(C²)_i, the squared norm of row i: c² + 2 c ‖G_i‖² + G_i (GᵀG) G_iᵀ
-  at::Tensor squares = c.diagonal_part().square();
-  if (c.structure() == Structure::kLowRank) {
-    const at::Tensor& g = c.factor();
-    const at::Tensor gram = at::matmul(g.transpose(1, 2), g);
-    squares =
-        squares + 2 * c.diagonal_part() * g.square().sum(-1) + (at::matmul(g, gram) * g).sum(-1);
-  }
-  const at::Tensor diagonal = (a.diagonal_part() * squares).sum(-1);
+  const at::Tensor diagonal = (a.diagonal_part() * square_diagonal(c)).sum(-1);
   if (a.structure() == Structure::kDiagonal) return diagonal;
   return diagonal + c.apply(a.factor()).square().sum({1, 2});
 }

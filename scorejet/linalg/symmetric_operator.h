@@ -70,6 +70,9 @@ class SymmetricOperator {
 // tr(C A C) = ⟨A, C²⟩, [B]. Cost: O(B D r²), or O(B D³) when one of them is dense.
 at::Tensor congruence_trace(const SymmetricOperator& a, const SymmetricOperator& c);
 
+// The diagonal of C², the squared norms of its rows, [B, D]. Cost: O(B D r²), or O(B D²).
+at::Tensor square_diagonal(const SymmetricOperator& c);
+
 // One operator whose batch is that of all of them, in order (same structure, D and r).
 SymmetricOperator concatenate(const std::vector<SymmetricOperator>& parts);
 

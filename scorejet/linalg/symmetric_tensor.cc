@@ -129,6 +129,25 @@ at::Tensor SymmetricTensor::inner(const SymmetricOperator& a, const at::Tensor& 
   return own + (weights_ * quadratic * projections(factor_, v)).sum(-1);
 }
 
+at::Tensor SymmetricTensor::inner_square(const SymmetricOperator& c, const at::Tensor& v) const {
+  base::check_shape("linalg::SymmetricTensor::inner_square", "v", v, {batch(), dim()});
+  if (structure_ == Structure::kDense) {
+    return all_but_batch(c.apply(contract(first_, v)) * c.dense());
+  }
+  const at::Tensor own = (first_ * square_diagonal(c) * v).sum(-1);
+  if (structure_ == Structure::kDiagonal) return own;
+  const at::Tensor quadratic = c.apply(factor_).square().sum(1);  // ‖C w_j‖², [B, r]
+  return own + (weights_ * quadratic * projections(factor_, v)).sum(-1);
+}
+
+SymmetricTensor SymmetricTensor::scaled(const at::Tensor& scale) const {
+  base::check_shape("linalg::SymmetricTensor::scaled", "scale", scale, {batch()});
+  const at::Tensor first =
+      first_ * (structure_ == Structure::kDense ? scale.view({-1, 1, 1, 1}) : scale.unsqueeze(-1));
+  if (structure_ != Structure::kLowRank) return {structure_, first, {}, {}};
+  return {structure_, first, weights_ * scale.unsqueeze(-1), factor_};
+}
+
 SymmetricTensor SymmetricTensor::slice(int64_t first, int64_t count) const {
   const auto rows = [&](const at::Tensor& x) {
     return x.defined() ? x.narrow(0, first, count) : x;

@@ -45,6 +45,9 @@ class SymmetricTensor {
   // ⟨T, A ⊗ v⟩ = Σ_ikl T_ikl A_ik v_l, which is also ⟨T, sym(A ⊗ v)⟩. [B]
   // Cost: low rank O(B D r (1 + rank of A)).
   at::Tensor inner(const SymmetricOperator& a, const at::Tensor& v) const;
+  // ⟨T, C² ⊗ v⟩, without C². [B]
+  at::Tensor inner_square(const SymmetricOperator& c, const at::Tensor& v) const;
+  SymmetricTensor scaled(const at::Tensor& scale) const;      // scale T, scale [B] of any sign
   SymmetricTensor slice(int64_t first, int64_t count) const;  // rows of the batch
   SymmetricTensor detach() const;
 

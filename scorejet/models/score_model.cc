@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <vector>
 
 #include "scorejet/base/check.h"
 
@@ -15,6 +16,23 @@ constexpr double kFactorBound = 4.0;         // of c_out
 
 // A smooth bound: u for small u, ±kFactorBound for large.
 at::Tensor bounded(const at::Tensor& u) { return u * (1 + (u / kFactorBound).square()).rsqrt(); }
+
+// Where entry (i, k, l) of a symmetric tensor stands among those with i <= k <= l, in order. [D³]
+at::Tensor symmetric_index(int64_t d) {
+  std::vector<int64_t> place(static_cast<size_t>(d * d * d));
+  const auto at = [&](int64_t i, int64_t k, int64_t l) -> int64_t& {
+    return place[static_cast<size_t>((i * d + k) * d + l)];
+  };
+  int64_t next = 0;
+  for (int64_t i = 0; i < d; ++i) {
+    for (int64_t k = i; k < d; ++k) {
+      for (int64_t l = k; l < d; ++l, ++next) {
+        at(i, k, l) = at(i, l, k) = at(k, i, l) = at(k, l, i) = at(l, i, k) = at(l, k, i) = next;
+      }
+    }
+  }
+  return at::tensor(place, at::kLong);
+}
 
 double root(int64_t count) { return std::sqrt(static_cast<double>(count)); }
 
@@ -49,11 +67,13 @@ ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_
   base::check_shape("models::ScoreModel", "data_variance", variance_, {options.network.dim});
   base::check_positive("models::ScoreModel", "data_variance", variance_);
   network_ = nets::make_network(options.network);
+  if (options.network.third == nets::Third::kFull) third_index_ = symmetric_index(dim());
 }
 
 void ScoreModel::to(at::Device device) {
   mean_ = mean_.to(device);
   variance_ = variance_.to(device);
+  if (third_index_.defined()) third_index_ = third_index_.to(device);
   network_->to(device);
 }
 
@@ -75,8 +95,15 @@ at::Tensor ScoreModel::residual_scale(const at::Tensor& sigma) const {
 
 nets::Network::Features ScoreModel::features(const at::Tensor& x, const at::Tensor& sigma,
                                              int order) const {
-  const at::Tensor scaled = (x - mean_) * (variance_ + sigma.square().unsqueeze(-1)).rsqrt();
-  return network_->features(scaled, 0.25 * sigma.log(), order);
+  return network_->features(scaled_input(x, sigma), 0.25 * sigma.log(), order);
+}
+
+at::Tensor ScoreModel::third_features(const at::Tensor& x, const at::Tensor& sigma) const {
+  return network_->third_features(scaled_input(x, sigma), 0.25 * sigma.log());
+}
+
+at::Tensor ScoreModel::scaled_input(const at::Tensor& x, const at::Tensor& sigma) const {
+  return (x - mean_) * (variance_ + sigma.square().unsqueeze(-1)).rsqrt();
 }
 
 at::Tensor ScoreModel::first_order(const at::Tensor& features, const at::Tensor& x,
@@ -123,6 +150,27 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
       diagonal, p.scale.unsqueeze(-1) * bounded(raw.factor / root(raw.factor.size(2))));
 }
 
+linalg::SymmetricTensor ScoreModel::third_order(const at::Tensor& features,
+                                                const at::Tensor& sigma) const {
+  using linalg::SymmetricTensor;
+  const Preconditioner p = precondition(sigma);
+  const nets::ThirdOutputs raw = network_->third_head(features);
+  const at::Tensor unit = p.scale * p.relative;
+  if (raw.entries.defined()) {
+    const int64_t d = dim();
+    const at::Tensor t = raw.entries.index_select(1, third_index_).view({-1, d, d, d});
+    const auto along = [&](at::IntArrayRef shape) { return unit.view(shape); };
+    return SymmetricTensor::from_dense(t * along({-1, d, 1, 1}) * along({-1, 1, d, 1}) *
+                                       along({-1, 1, 1, d}));
+  }
+  const at::Tensor diagonal = unit.pow(3) * raw.diagonal;
+  if (!raw.factor.defined()) return SymmetricTensor::from_diagonal(diagonal);
+  const double soft = 0.25 * static_cast<double>(dim());
+  const at::Tensor direction = raw.factor * (soft + raw.factor.square().sum(1, true)).rsqrt();
+  return SymmetricTensor::from_low_rank(diagonal, root(dim()) * raw.weights,
+                                        unit.unsqueeze(-1) * direction);
+}
+
 score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const {
   constexpr const char* kWhere = "models::ScoreModel::evaluate";
   base::check_shape(kWhere, "x", x, {-1, dim()});
@@ -138,6 +186,7 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
   score::Jet jet;
   jet.s1 = first_order(f.first, x, levels);
   if (order >= 2) jet.s2 = second_order(f.second, levels);
+  if (order >= 3) jet.s3 = third_order(f.third, levels);
   return jet;
 }
 

@@ -1,5 +1,5 @@
-// A trained (or trainable) score: network + preconditioning + parameterisation of s2, as a
-// ScoreField. Change how raw network outputs become s1 and s2 in score_model.cc, and nowhere else.
+// A trained (or trainable) score: network + preconditioning + parameterisation of s2 and s3, as a
+// ScoreField. Change how raw network outputs become scores in score_model.cc, and nowhere else.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -49,6 +49,12 @@ struct ScoreModelOptions {
 //     variance is c_out² (1 + elu(ρ² d)) + 1e-5 σ²
 //   full (small D), with m = ρ² b/√D:
 //     free: s2 = diag(g) + e eᵀ ∘ (m + mᵀ);   psd: Cov = L Lᵀ + 1e-5 σ² I, L = diag(c_out)(I + m)
+//   third order, outputs d, γ, b: c = (e ρ)³ d, and low rank
+//     s3 = √D Σ_j γ_j w_j ⊗ w_j ⊗ w_j + diag3(c), w_j = e ρ ∘ b_j/√(D/4 + ‖b_j‖²).
+//     The pairs (γ, w) and (γ/t³, t w) mean the same: w stays below one size, so that a term's size
+//     is γ's, whose gradient does not vanish at s3 = 0, where training starts with γ = d = 0. (Not
+//     b/‖b‖: where b passes zero its direction jumps, and s3 must have derivatives.)
+//     full (small D): s3_ikl = (e ρ)_i (e ρ)_k (e ρ)_l t_ikl, t symmetric, its entries the outputs.
 class ScoreModel : public score::ScoreField {
  public:
   // data_mean, data_variance [D]: of the training data; variance > 0.
@@ -59,6 +65,7 @@ class ScoreModel : public score::ScoreField {
 
   int64_t dim() const override { return options_.network.dim; }
   int max_order() const override {
+    if (options_.network.third != nets::Third::kNone) return 3;
     return options_.network.hessian == nets::Hessian::kNone ? 1 : 2;
   }
   using ScoreField::evaluate;
@@ -70,6 +77,9 @@ class ScoreModel : public score::ScoreField {
   at::Tensor first_order(const at::Tensor& features, const at::Tensor& x,
                          const at::Tensor& sigma) const;
   linalg::SymmetricOperator second_order(const at::Tensor& features, const at::Tensor& sigma) const;
+  linalg::SymmetricTensor third_order(const at::Tensor& features, const at::Tensor& sigma) const;
+  // features().third alone.
+  at::Tensor third_features(const at::Tensor& x, const at::Tensor& sigma) const;
 
   // mean over coordinates of (e ρ)², [B]: the squared size of what the preconditioner leaves for
   // the network to explain in s1. Losses of order n are divided by its n-th power.
@@ -90,9 +100,11 @@ class ScoreModel : public score::ScoreField {
     at::Tensor relative;        // ρ
   };
   Preconditioner precondition(const at::Tensor& sigma) const;
+  at::Tensor scaled_input(const at::Tensor& x, const at::Tensor& sigma) const;
 
   ScoreModelOptions options_;
   at::Tensor mean_, variance_;  // [D]
+  at::Tensor third_index_;      // [D³]: which of the full third order's entries each is
   std::shared_ptr<nets::Network> network_;
 };
 

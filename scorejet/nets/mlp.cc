@@ -70,13 +70,40 @@ Mlp::Mlp(const NetworkOptions& options) : options_(options) {
     const int64_t columns = options.hessian == Hessian::kFull ? options.dim : options.rank;
     factor_ = register_module("s2_factor", torch::nn::Linear(options.width, options.dim * columns));
   }
+  // Last, so that orders one and two start from the same weights with it and without.
+  if (options.third == Third::kNone) return;
+  if (!options.share_trunk) third_trunk_ = register_module("s3_trunk", make_trunk(options.dim));
+  if (options.third == Third::kFull) {
+    const int64_t d = options.dim;
+    third_entries_ =
+        register_module("s3_entries", torch::nn::Linear(options.width, d * (d + 1) * (d + 2) / 6));
+    zero_parameters(*third_entries_);
+    return;
+  }
+  third_diagonal_ = register_module("s3_diagonal", torch::nn::Linear(options.width, options.dim));
+  zero_parameters(*third_diagonal_);
+  if (options.third != Third::kLowRank) return;
+  third_weights_ =
+      register_module("s3_weights", torch::nn::Linear(options.width, options.third_rank));
+  third_factor_ = register_module(
+      "s3_factor", torch::nn::Linear(options.width, options.dim * options.third_rank));
+  zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 
 Network::Features Mlp::features(const at::Tensor& x, const at::Tensor& noise, int order) {
-  const at::Tensor first = trunk_->forward(x, noise);
-  if (order < 2) return {first, {}};
-  if (!second_trunk_) return {first, first};
-  return {first, second_trunk_->forward(at::cat({x, first.detach()}, 1), noise)};
+  Features result;
+  result.first = trunk_->forward(x, noise);
+  if (order >= 2) {
+    result.second = second_trunk_
+                        ? second_trunk_->forward(at::cat({x, result.first.detach()}, 1), noise)
+                        : result.first;
+  }
+  if (order >= 3) result.third = third_trunk_ ? third_trunk_->forward(x, noise) : result.first;
+  return result;
+}
+
+at::Tensor Mlp::third_features(const at::Tensor& x, const at::Tensor& noise) {
+  return (third_trunk_ ? third_trunk_ : trunk_)->forward(x, noise);
 }
 
 at::Tensor Mlp::first_head(const at::Tensor& features) { return s1_->forward(features); }
@@ -93,6 +120,19 @@ HessianOutputs Mlp::second_head(const at::Tensor& features) {
         factor_->forward(features).view(
             {-1, options_.dim, options_.hessian == Hessian::kFull ? options_.dim : options_.rank});
   }
+  return outputs;
+}
+
+ThirdOutputs Mlp::third_head(const at::Tensor& features) {
+  ThirdOutputs outputs;
+  if (third_entries_) {
+    outputs.entries = third_entries_->forward(features);
+    return outputs;
+  }
+  outputs.diagonal = third_diagonal_->forward(features);
+  if (!third_factor_) return outputs;
+  outputs.weights = third_weights_->forward(features);
+  outputs.factor = third_factor_->forward(features).view({-1, options_.dim, options_.third_rank});
   return outputs;
 }
 

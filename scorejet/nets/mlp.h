@@ -27,11 +27,15 @@ class Mlp : public Network {
   Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
   at::Tensor first_head(const at::Tensor& features) override;
   HessianOutputs second_head(const at::Tensor& features) override;
+  at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
+  ThirdOutputs third_head(const at::Tensor& features) override;
 
  private:
   NetworkOptions options_;
-  std::shared_ptr<MlpTrunk> trunk_, second_trunk_;  // the second is null when shared
+  std::shared_ptr<MlpTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
   torch::nn::Linear s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
+  torch::nn::Linear third_diagonal_{nullptr}, third_weights_{nullptr}, third_factor_{nullptr},
+      third_entries_{nullptr};
 };
 
 }  // namespace scorejet::nets

@@ -1,5 +1,7 @@
 #include "scorejet/nets/network.h"
 
+#include <ATen/ATen.h>
+
 #include "scorejet/base/error.h"
 #include "scorejet/nets/mlp.h"
 #include "scorejet/nets/unet.h"
@@ -15,6 +17,11 @@ void check_positive(const char* name, int64_t value) {
 
 }  // namespace
 
+void zero_parameters(torch::nn::Module& module) {
+  at::NoGradGuard no_grad;
+  for (at::Tensor& parameter : module.parameters()) parameter.zero_();
+}
+
 std::string resolve_kind(const NetworkOptions& options) {
   if (options.kind != "auto") return options.kind;
   return options.image_shape.empty() ? "mlp" : "unet";
@@ -29,6 +36,11 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options) {
                           options.rank);
     }
   }
+  if (options.third != Third::kNone && options.hessian == Hessian::kNone) {
+    base::fail_argument(kWhere,
+                        "model.s3 needs a model.s2, whose errors it is centred by; got none");
+  }
+  if (options.third == Third::kLowRank) check_positive("s3_rank", options.third_rank);
   const std::string kind = resolve_kind(options);
   if (kind == "mlp") {
     check_positive("width", options.width);
@@ -49,8 +61,9 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options) {
       base::fail_argument(kWhere, "a unet needs images; got vectors of {} numbers (use mlp)",
                           options.dim);
     }
-    if (options.hessian == Hessian::kFull) {
-      base::fail_argument(kWhere, "model.s2 = \"full\" needs an mlp; got unet");
+    if (options.hessian == Hessian::kFull || options.third == Third::kFull) {
+      base::fail_argument(kWhere, "model.{} = \"full\" needs an mlp; got unet",
+                          options.hessian == Hessian::kFull ? "s2" : "s3");
     }
     const int64_t stride = options.patch << (options.levels - 1);
     if (options.image_shape[1] % stride != 0 || options.image_shape[2] % stride != 0) {

@@ -13,6 +13,7 @@
 namespace scorejet::nets {
 
 enum class Hessian { kNone, kDiagonal, kLowRank, kFull };
+enum class Third { kNone, kDiagonal, kLowRank, kFull };
 
 // What a network is built from. The field list of [model] in a configuration.
 struct NetworkOptions {
@@ -20,8 +21,10 @@ struct NetworkOptions {
   int64_t dim = 0;                   // D
   std::vector<int64_t> image_shape;  // {channels, height, width}; needed by unet
   Hessian hessian = Hessian::kLowRank;
-  int64_t rank = 20;        // columns of the factor (low rank and, when psd, full)
-  bool share_trunk = true;  // one trunk for both orders, or one each
+  int64_t rank = 20;  // columns of the factor (low rank and, when psd, full)
+  Third third = Third::kNone;
+  int64_t third_rank = 20;  // terms of the third order's low rank
+  bool share_trunk = true;  // one trunk for all orders, or one each
   int64_t width = 256;      // mlp: hidden units a layer
   int64_t depth = 2;        // mlp: hidden layers
   int64_t channels = 32;    // unet: channels at the finest level it works on
@@ -36,20 +39,33 @@ struct HessianOutputs {
   at::Tensor factor;    // [B, D, r] (kLowRank) or [B, D, D] (kFull); undefined for kDiagonal
 };
 
-class Network : public torch::nn::Module {
- public:
-  // Features for the first-order head and, second, for the second-order head: the same tensor when
-  // the trunk is shared. Shapes: x [B, D], already scaled to unit variance; noise [B], ln(σ)/4.
-  struct Features {
-    at::Tensor first, second;
-  };
-  virtual Features features(const at::Tensor& x, const at::Tensor& noise, int order) = 0;
-  virtual at::Tensor first_head(const at::Tensor& features) = 0;       // [B, D]
-  virtual HessianOutputs second_head(const at::Tensor& features) = 0;  // see above
+// The raw outputs of the third-order head; undefined where the structure has no such part.
+struct ThirdOutputs {
+  at::Tensor diagonal;  // [B, D]; kDiagonal, kLowRank
+  at::Tensor weights;   // [B, r]; kLowRank
+  at::Tensor factor;    // [B, D, r]; kLowRank
+  at::Tensor entries;   // [B, D (D + 1) (D + 2) / 6], those with i <= k <= l in order; kFull
 };
 
+class Network : public torch::nn::Module {
+ public:
+  // Features for the heads of orders one to three, those up to `order`: the same tensor when the
+  // trunk is shared. Shapes: x [B, D], already scaled to unit variance; noise [B], ln(σ)/4.
+  struct Features {
+    at::Tensor first, second, third;
+  };
+  virtual Features features(const at::Tensor& x, const at::Tensor& noise, int order) = 0;
+  // Those of the third order alone.
+  virtual at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) = 0;
+  virtual at::Tensor first_head(const at::Tensor& features) = 0;       // [B, D]
+  virtual HessianOutputs second_head(const at::Tensor& features) = 0;  // see above
+  virtual ThirdOutputs third_head(const at::Tensor& features) = 0;     // see above
+};
+
+void zero_parameters(torch::nn::Module& module);
+
 // Errors: std::invalid_argument naming the option: an unknown kind (and the nearest), sizes < 1,
-// rank > D, an image that the network's stride does not divide.
+// rank > D, a third order without a second, an image that the network's stride does not divide.
 std::shared_ptr<Network> make_network(const NetworkOptions& options);
 
 // The kind that "auto" stands for.

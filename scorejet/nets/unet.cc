@@ -93,35 +93,73 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
     second_trunk_ = register_module("s2_trunk", std::make_shared<UNetTrunk>(options));
   }
   diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
-  if (options.hessian != Hessian::kLowRank) return;
-  factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(options.channels, 0));
-  factor_ = register_module("s2_factor", conv3x3(options.channels, folded * options.rank));
+  if (options.hessian == Hessian::kLowRank) {
+    factor_block_ =
+        register_module("s2_block", std::make_shared<ResidualBlock>(options.channels, 0));
+    factor_ = register_module("s2_factor", conv3x3(options.channels, folded * options.rank));
+  }
+  // Last, so that orders one and two start from the same weights with it and without.
+  if (options.third == Third::kNone) return;
+  if (!options.share_trunk) {
+    third_trunk_ = register_module("s3_trunk", std::make_shared<UNetTrunk>(options));
+  }
+  third_diagonal_ = register_module("s3_diagonal", conv3x3(options.channels, folded));
+  zero_parameters(*third_diagonal_);
+  if (options.third != Third::kLowRank) return;
+  third_weights_ =
+      register_module("s3_weights", torch::nn::Linear(options.channels, options.third_rank));
+  third_block_ = register_module("s3_block", std::make_shared<ResidualBlock>(options.channels, 0));
+  third_factor_ =
+      register_module("s3_factor", conv3x3(options.channels, folded * options.third_rank));
+  zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 
 Network::Features UNet::features(const at::Tensor& x, const at::Tensor& noise, int order) {
-  const auto& shape = options_.image_shape;
-  const at::Tensor image =
-      at::pixel_unshuffle(x.view({-1, shape[0], shape[1], shape[2]}), options_.patch)
-          .contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor first = trunk_->forward(image, noise);
-  if (order < 2) return {first, {}};
-  return {first, second_trunk_ ? second_trunk_->forward(image, noise) : first};
+  const at::Tensor image = fold(x);
+  Features result;
+  result.first = trunk_->forward(image, noise);
+  if (order >= 2)
+    result.second = second_trunk_ ? second_trunk_->forward(image, noise) : result.first;
+  if (order >= 3) result.third = third_trunk_ ? third_trunk_->forward(image, noise) : result.first;
+  return result;
 }
 
-at::Tensor UNet::first_head(const at::Tensor& features) {
-  return at::pixel_shuffle(s1_->forward(features).contiguous(), options_.patch).flatten(1);
+at::Tensor UNet::third_features(const at::Tensor& x, const at::Tensor& noise) {
+  return (third_trunk_ ? third_trunk_ : trunk_)->forward(fold(x), noise);
 }
+
+at::Tensor UNet::fold(const at::Tensor& x) const {
+  const auto& shape = options_.image_shape;
+  return at::pixel_unshuffle(x.view({-1, shape[0], shape[1], shape[2]}), options_.patch)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor UNet::unfold(const at::Tensor& maps) const {
+  return at::pixel_shuffle(maps.contiguous(), options_.patch).flatten(1);
+}
+
+at::Tensor UNet::unfold_columns(const at::Tensor& maps, int64_t rank) const {
+  return unfold(maps).view({maps.size(0), rank, options_.dim}).transpose(1, 2);
+}
+
+at::Tensor UNet::first_head(const at::Tensor& features) { return unfold(s1_->forward(features)); }
 
 HessianOutputs UNet::second_head(const at::Tensor& features) {
   HessianOutputs outputs;
-  outputs.diagonal =
-      at::pixel_shuffle(diagonal_->forward(features).contiguous(), options_.patch).flatten(1);
+  outputs.diagonal = unfold(diagonal_->forward(features));
   if (!factor_) return outputs;
-  // Channels of the factor maps run over (rank, colour, patch²), so that after unfolding each of
-  // the r columns is an image.
-  const at::Tensor maps = at::pixel_shuffle(
-      factor_->forward(factor_block_->forward(features, {})).contiguous(), options_.patch);
-  outputs.factor = maps.reshape({maps.size(0), options_.rank, options_.dim}).transpose(1, 2);
+  outputs.factor =
+      unfold_columns(factor_->forward(factor_block_->forward(features, {})), options_.rank);
+  return outputs;
+}
+
+ThirdOutputs UNet::third_head(const at::Tensor& features) {
+  ThirdOutputs outputs;
+  outputs.diagonal = unfold(third_diagonal_->forward(features));
+  if (!third_factor_) return outputs;
+  outputs.weights = third_weights_->forward(features.mean({2, 3}));
+  outputs.factor = unfold_columns(third_factor_->forward(third_block_->forward(features, {})),
+                                  options_.third_rank);
   return outputs;
 }
 

@@ -46,12 +46,23 @@ class UNet : public Network {
   Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
   at::Tensor first_head(const at::Tensor& features) override;
   HessianOutputs second_head(const at::Tensor& features) override;
+  at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
+  ThirdOutputs third_head(const at::Tensor& features) override;
 
  private:
+  // Channels of factor maps run over (rank, colour, patch²), so that after unfolding each of the r
+  // columns is an image. [B, D, r]
+  at::Tensor unfold_columns(const at::Tensor& maps, int64_t rank) const;
+  at::Tensor unfold(const at::Tensor& maps) const;  // [B, D]
+  at::Tensor fold(const at::Tensor& x) const;       // [B, D] to maps, channels last
+
   NetworkOptions options_;
-  std::shared_ptr<UNetTrunk> trunk_, second_trunk_;  // the second is null when shared
+  std::shared_ptr<UNetTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
   torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
   std::shared_ptr<ResidualBlock> factor_block_;
+  torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};
+  std::shared_ptr<ResidualBlock> third_block_;
+  torch::nn::Linear third_weights_{nullptr};  // from the features' mean over the image
 };
 
 }  // namespace scorejet::nets

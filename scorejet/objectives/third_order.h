@@ -27,19 +27,23 @@ struct ThirdOrderPoint {
 at::Tensor third_order_loss(const ThirdOrderPoint& at_noisy, const at::Tensor& z,
                             const at::Tensor& sigma);
 
-// ⟨s3, H⟩ with the Hermite tensor H = z⊗z⊗z − 3 sym(I⊗z), whose mean over z is zero. [B]
-at::Tensor hermite_product(const linalg::SymmetricTensor& s3, const at::Tensor& z);
+// ⟨s3, H⟩ with the Hermite tensor H = w⊗w⊗w − 3 sym(C²⊗w) of w = C z, C = I + σ² s2, held
+// constant. Over z given s2, H has mean zero and is orthogonal to every polynomial below degree
+// three. [B]
+at::Tensor hermite_product(const linalg::SymmetricTensor& s3, const linalg::SymmetricOperator& s2,
+                           const at::Tensor& z, const at::Tensor& sigma);
 
 // The antithetic pair x ± σz with two control variates of zero mean, both at the clean x:
-//   ½ [loss(x+, z) + loss(x−, −z)] − [φ'(0) + 3⟨s3(x), (zzᵀ − I)⊗s1(x)⟩]/σ²,
-// φ(t) = ⟨s3(x + t z), H(z)⟩. The pair cancels terms of order σ⁻³; what is left of order σ⁻² is
-// exactly these two, so the variance stays bounded as σ → 0. Same expectation as third_order_loss.
-// For σ well below the length over which the density changes; above it the plain loss is the
-// quieter. `slope` is φ'(0) [B]: a directional derivative, which the caller takes through its
-// network with hermite_product.
+//   ½ [loss(x+, z) + loss(x−, −z)] − [φ'(0) + 3⟨s3(x), (wwᵀ − C²)⊗s1(x)⟩]/σ²,
+// φ(t) = ⟨s3(x + t z), H⟩ with w, C and H at the clean x: there r at x± is ±w + σ s1(x) up to σ².
+// The pair cancels terms of order σ⁻³; what is left of order σ⁻² is exactly these two, so the
+// variance stays bounded as σ → 0. Where σ is no smaller than the length over which s3 changes they
+// would add noise: each is taken with a coefficient in [0, 1], fitted by least squares on the other
+// half of the batch, so that it is independent of what it multiplies. The expectation over
+// independent samples is that of third_order_loss. `slope` is φ'(0) [B]: a directional derivative,
+// which the caller takes through its network with hermite_product.
 at::Tensor third_order_loss_antithetic(const ThirdOrderPoint& plus, const ThirdOrderPoint& minus,
-                                       const linalg::SymmetricTensor& s3_clean,
-                                       const at::Tensor& s1_clean, const at::Tensor& slope,
+                                       const ThirdOrderPoint& clean, const at::Tensor& slope,
                                        const at::Tensor& z, const at::Tensor& sigma);
 
 }  // namespace scorejet::objectives

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/autograd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "scorejet/base/check.h"
@@ -30,6 +31,28 @@ Graph trace(const char* where, const ScoreField& field, const at::Tensor& x,
 // vᵀ ∂y/∂x, row by row.
 at::Tensor pull_back(const at::Tensor& y, const at::Tensor& x, const at::Tensor& v, bool again) {
   return torch::autograd::grad({y}, {x}, {v}, /*retain_graph=*/true, /*create_graph=*/again)[0];
+}
+
+// ∂s2_ij/∂x_l at a few points, [B, D, D, D].
+at::Tensor hessian_derivative(const char* where, const ScoreField& field, const at::Tensor& x,
+                              const at::Tensor& sigma) {
+  at::AutoGradMode enabled(true);
+  const at::Tensor leaf = x.detach().requires_grad_();
+  const at::Tensor s2 = field.evaluate(leaf, sigma, 2).s2->dense();
+  if (!s2.requires_grad()) {
+    base::fail_argument(where,
+                        "s2 of the field must be differentiable in x; got one without graph");
+  }
+  // As for J v below: the derivative along e_l of all entries at once.
+  const at::Tensor u = at::zeros_like(s2).requires_grad_();
+  const at::Tensor pulled = pull_back(s2, leaf, u, true);
+  std::vector<at::Tensor> slices;
+  for (int64_t l = 0; l < x.size(1); ++l) {
+    at::Tensor unit = at::zeros_like(pulled);
+    unit.select(1, l).fill_(1);
+    slices.push_back(pull_back(pulled, u, unit, false).detach());
+  }
+  return at::stack(slices, 3);
 }
 
 }  // namespace
@@ -65,6 +88,28 @@ at::Tensor jacobian_vector_product(const ScoreField& field, const at::Tensor& x,
   const at::Tensor u = at::zeros_like(graph.s1).requires_grad_();
   const at::Tensor pulled = pull_back(graph.s1, graph.x, u, true);
   return pull_back(pulled, u, v, false).detach();
+}
+
+linalg::SymmetricTensor third_by_autodiff(const ScoreField& field, const at::Tensor& x,
+                                          const at::Tensor& sigma) {
+  constexpr const char* kWhere = "score::third_by_autodiff";
+  constexpr int64_t kChunk = 256;  // points: bounds the graph and the derivative's temporaries
+  base::check_shape(kWhere, "x", x, {-1, field.dim()});
+  if (field.max_order() < 2) {
+    base::fail_argument(kWhere, "the field must have an s2; got one of order {}",
+                        field.max_order());
+  }
+  const at::Tensor levels = broadcast_sigma(kWhere, x, sigma, true);
+  const int64_t d = x.size(1);
+  at::Tensor result = at::empty({x.size(0), d, d, d}, x.options().requires_grad(false));
+  for (int64_t first = 0; first < x.size(0); first += kChunk) {
+    const int64_t count = std::min(kChunk, x.size(0) - first);
+    const at::Tensor t = hessian_derivative(kWhere, field, x.narrow(0, first, count),
+                                            levels.narrow(0, first, count));
+    // Symmetric in its first two indices already.
+    result.narrow(0, first, count).copy_((t + t.transpose(2, 3) + t.transpose(1, 3)) / 3);
+  }
+  return linalg::SymmetricTensor::from_dense(result);
 }
 
 }  // namespace scorejet::score

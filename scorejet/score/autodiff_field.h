@@ -1,4 +1,4 @@
-// The usual way to a second-order score, kept as a baseline: differentiate a first-order one.
+// The usual way to a higher-order score, kept as a baseline: differentiate one of a lower order.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,5 +31,13 @@ class AutodiffField : public ScoreField {
 at::Tensor jacobian_vector_product(const ScoreField& field, const at::Tensor& x,
                                    const at::Tensor& sigma, const at::Tensor& v,
                                    bool transposed = false);
+
+// The derivative of `field`'s second-order score, symmetrised over its three indices: dense s3, for
+// small D, the baseline of a learned one. Exact; chunked over the points. Detached, as above.
+// Shapes: x [B, D]; sigma [B] or a scalar. Cost: D + 1 backward passes through s2, B D³ numbers.
+// Errors: std::invalid_argument for shapes, a field without s2, or one whose s2 autograd cannot
+// differentiate.
+linalg::SymmetricTensor third_by_autodiff(const ScoreField& field, const at::Tensor& x,
+                                          const at::Tensor& sigma);
 
 }  // namespace scorejet::score

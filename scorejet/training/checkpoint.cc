@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kFormat = "scorejet checkpoint 1";
 constexpr const char* kHessianNames[] = {"none", "diagonal", "low_rank", "full"};
+constexpr const char* kThirdNames[] = {"none", "diagonal", "low_rank", "full"};
 using Metadata = std::map<std::string, std::string>;
 
 const std::string& entry(const Metadata& metadata, const std::string& key,
@@ -37,6 +38,18 @@ T number(const Metadata& metadata, const std::string& key, const std::string& so
                        source, key, text);
   }
   return value;
+}
+
+// The place of an entry in a list of names.
+template <size_t N>
+int index_of(const char* const (&names)[N], const Metadata& metadata, const std::string& key,
+             const std::string& source) {
+  const std::string& text = entry(metadata, key, source);
+  for (size_t i = 0; i < N; ++i) {
+    if (text == names[i]) return static_cast<int>(i);
+  }
+  base::fail_runtime("training::checkpoint", "{}: metadata {} must name a structure; got \"{}\"",
+                     source, key, text);
 }
 
 // Copies file tensor `key` into `target`, whose shape it must have.
@@ -72,20 +85,27 @@ io::SafeTensors read_checkpoint(const std::filesystem::path& path) {
 
 Metadata describe_model(const models::ScoreModel& model) {
   const nets::NetworkOptions& n = model.options().network;
-  return {{"network", nets::resolve_kind(n)},
-          {"dim", std::to_string(n.dim)},
-          {"image_shape", fmt::format("{}", fmt::join(n.image_shape, "x"))},
-          {"s2", kHessianNames[static_cast<int>(n.hessian)]},
-          {"rank", std::to_string(n.rank)},
-          {"parameterisation", models::parameterisation_name(model.options().parameterisation)},
-          {"scale", models::output_scale_name(model.options().scale)},
-          {"share_trunk", n.share_trunk ? "1" : "0"},
-          {"width", std::to_string(n.width)},
-          {"depth", std::to_string(n.depth)},
-          {"channels", std::to_string(n.channels)},
-          {"blocks", std::to_string(n.blocks)},
-          {"levels", std::to_string(n.levels)},
-          {"patch", std::to_string(n.patch)}};
+  Metadata result{
+      {"network", nets::resolve_kind(n)},
+      {"dim", std::to_string(n.dim)},
+      {"image_shape", fmt::format("{}", fmt::join(n.image_shape, "x"))},
+      {"s2", kHessianNames[static_cast<int>(n.hessian)]},
+      {"rank", std::to_string(n.rank)},
+      {"parameterisation", models::parameterisation_name(model.options().parameterisation)},
+      {"scale", models::output_scale_name(model.options().scale)},
+      {"share_trunk", n.share_trunk ? "1" : "0"},
+      {"width", std::to_string(n.width)},
+      {"depth", std::to_string(n.depth)},
+      {"channels", std::to_string(n.channels)},
+      {"blocks", std::to_string(n.blocks)},
+      {"levels", std::to_string(n.levels)},
+      {"patch", std::to_string(n.patch)}};
+  // Nothing where there is none: what checkpoints held before there was any.
+  if (n.third != nets::Third::kNone) {
+    result["s3"] = kThirdNames[static_cast<int>(n.third)];
+    result["s3_rank"] = std::to_string(n.third_rank);
+  }
+  return result;
 }
 
 models::ScoreModelOptions parse_model(const Metadata& description, const std::string& source) {
@@ -97,23 +117,16 @@ models::ScoreModelOptions parse_model(const Metadata& description, const std::st
   for (std::string size; std::getline(shape, size, 'x');) {
     n.image_shape.push_back(number<int64_t>({{"image_shape", size}}, "image_shape", source));
   }
-  const std::string& s2 = entry(description, "s2", source);
-  bool known = false;
-  for (int i = 0; i < 4; ++i) {
-    if (s2 == kHessianNames[i]) {
-      n.hessian = static_cast<nets::Hessian>(i);
-      known = true;
-    }
-  }
-  if (!known) {
-    base::fail_runtime("training::checkpoint", "{}: metadata s2 must name a structure; got \"{}\"",
-                       source, s2);
-  }
+  n.hessian = static_cast<nets::Hessian>(index_of(kHessianNames, description, "s2", source));
   n.rank = number<int64_t>(description, "rank", source);
   options.parameterisation =
       models::parse_parameterisation(entry(description, "parameterisation", source));
   if (description.count("scale")) {  // absent from the first checkpoints, which knew noise only
     options.scale = models::parse_output_scale(description.at("scale"));
+  }
+  if (description.count("s3")) {
+    n.third = static_cast<nets::Third>(index_of(kThirdNames, description, "s3", source));
+    n.third_rank = number<int64_t>(description, "s3_rank", source);
   }
   n.share_trunk = number<int64_t>(description, "share_trunk", source) != 0;
   n.width = number<int64_t>(description, "width", source);
@@ -145,6 +158,7 @@ void save_checkpoint(const std::filesystem::path& path, const models::ScoreModel
   file.metadata["seconds"] = fmt::format("{}", state.seconds);
   file.metadata["best_first"] = fmt::format("{}", state.best_first);
   file.metadata["best_second"] = fmt::format("{}", state.best_second);
+  if (model.max_order() >= 3) file.metadata["best_third"] = fmt::format("{}", state.best_third);
   file.metadata["best_step"] = std::to_string(state.best_step);
   io::write_safetensors(path, file);
 }
@@ -153,8 +167,12 @@ TrainingState load_checkpoint(const std::filesystem::path& path, const models::S
                               const FlatParameters& parameters) {
   const io::SafeTensors file = read_checkpoint(path);
   const std::string source = path.string();
-  for (const auto& [key, value] : describe_model(model)) {
-    const std::string& found = entry(file.metadata, key, source);
+  Metadata description = describe_model(model);
+  if (file.metadata.count("s3")) description.emplace("s3", kThirdNames[0]);
+  for (const auto& [key, value] : description) {
+    // A file without an s3 says nothing of it.
+    const bool silent = key.starts_with("s3") && !file.metadata.count(key);
+    const std::string& found = silent ? kThirdNames[0] : entry(file.metadata, key, source);
     if (found != value) {
       base::fail_runtime("training::load_checkpoint",
                          "{} is a checkpoint of another model: {} must be \"{}\"; got \"{}\"",
@@ -176,6 +194,9 @@ TrainingState load_checkpoint(const std::filesystem::path& path, const models::S
   state.seconds = number<double>(file.metadata, "seconds", source);
   state.best_first = number<double>(file.metadata, "best_first", source);
   state.best_second = number<double>(file.metadata, "best_second", source);
+  if (model.max_order() >= 3) {
+    state.best_third = number<double>(file.metadata, "best_third", source);
+  }
   state.best_step = number<int64_t>(file.metadata, "best_step", source);
   return state;
 }

@@ -20,6 +20,7 @@ struct TrainingState {
   double seconds = 0;     // spent in training so far, over all sessions
   double best_first = 0;  // best validation losses so far
   double best_second = 0;
+  double best_third = 0;
   int64_t best_step = -1;  // of best_first; -1 before the first validation
 };
 

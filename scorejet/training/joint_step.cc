@@ -3,8 +3,10 @@
 #include <torch/autograd.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "scorejet/objectives/third_order.h"
 #include "scorejet/score/autodiff_field.h"
 
 namespace scorejet::training {
@@ -12,6 +14,8 @@ namespace {
 
 using linalg::SymmetricOperator;
 using models::ScoreModel;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Points at which the network is evaluated, as one batch: x + σz, or x + σz, x − σz, or those and
 // x.
@@ -60,6 +64,48 @@ at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::
   return (loss / scale.square()).mean();
 }
 
+// s1 and s2 at the clean x: among those at `points`, or (sketch form) not there yet.
+score::Jet clean_jet(const ScoreModel& model, const Points& points, const at::Tensor& s1,
+                     const SymmetricOperator& s2, const NoisyBatch& batch) {
+  const int64_t size = batch.x.size(0);
+  if (points.x.size(0) == 3 * size) {
+    return {s1.narrow(0, 2 * size, size), s2.slice(2 * size, size)};
+  }
+  at::NoGradGuard no_grad;
+  return model.evaluate(batch.x, batch.sigma, 2);
+}
+
+// Order 3, by features of its own so that its graph is apart from those of the orders below. s1 and
+// s2 are those at `points`.
+at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::Tensor& s1,
+                      const SymmetricOperator& s2, const NoisyBatch& batch, const at::Tensor& scale,
+                      const LossOptions& options) {
+  const auto third = [&](const at::Tensor& x, const at::Tensor& sigma) {
+    return model.third_order(model.third_features(x, sigma), sigma);
+  };
+  const int64_t size = batch.x.size(0);
+  at::Tensor loss;
+  if (!options.variance_reduction) {
+    loss =
+        objectives::third_order_loss({s1, s2, third(points.x, points.sigma)}, batch.z, batch.sigma);
+  } else {
+    const auto pair = third(points.x.narrow(0, 0, 2 * size), points.sigma.narrow(0, 0, 2 * size));
+    const score::Jet held = clean_jet(model, points, s1, s2, batch);
+    // d/dt ⟨s3(x + t z), H⟩ at t = 0, itself differentiable in the parameters when training.
+    const bool training = at::GradMode::is_enabled();
+    at::AutoGradMode enabled(true);
+    const at::Tensor x = batch.x.detach().requires_grad_();
+    const objectives::ThirdOrderPoint clean{held.s1, *held.s2, third(x, batch.sigma)};
+    const at::Tensor phi = objectives::hermite_product(clean.s3, clean.s2, batch.z, batch.sigma);
+    const at::Tensor gradient = torch::autograd::grad({phi.sum()}, {x}, {}, true, training)[0];
+    loss = objectives::third_order_loss_antithetic(
+        {s1.narrow(0, 0, size), s2.slice(0, size), pair.slice(0, size)},
+        {s1.narrow(0, size, size), s2.slice(size, size), pair.slice(size, size)}, clean,
+        (gradient * batch.z).sum(-1), batch.z, batch.sigma);
+  }
+  return (loss / scale.pow(3)).mean();
+}
+
 double gradient_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges) {
   double squares = 0;
   for (const auto& range : ranges) {
@@ -103,15 +149,16 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   at::NoGradGuard no_grad;
   const int order = model.max_order();
   const Points points = make_points(batch, options, order);
-  const score::Jet jet = model.evaluate(points.x, points.sigma, order);
+  const score::Jet jet = model.evaluate(points.x, points.sigma, std::min(order, 2));
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   StepLosses losses;
   losses.first = first_loss(jet.s1, batch, scale, options.variance_reduction).item<double>() / d;
-  losses.second =
-      order < 2
-          ? std::numeric_limits<double>::quiet_NaN()
-          : second_loss(model, points, jet.s1, *jet.s2, batch, scale, options).item<double>() / d;
+  const auto value = [&](const auto& loss) {
+    return loss(model, points, jet.s1, *jet.s2, batch, scale, options).template item<double>() / d;
+  };
+  losses.second = order < 2 ? kNaN : value(second_loss);
+  losses.third = order < 3 ? kNaN : value(third_loss);
   return losses;
 }
 
@@ -122,7 +169,8 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   const Points points = make_points(batch, options, order);
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
-  const nets::Network::Features features = model.features(points.x, points.sigma, order);
+  const nets::Network::Features features =
+      model.features(points.x, points.sigma, std::min(order, 2));
 
   StepLosses losses;
   const at::Tensor first_leaf = features.first.detach().requires_grad_();
@@ -130,7 +178,7 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
   torch::autograd::backward({loss1});
   losses.first = loss1.item<double>() / d;
-  losses.second = std::numeric_limits<double>::quiet_NaN();
+  losses.second = losses.third = kNaN;
 
   at::Tensor first_gradient = first_leaf.grad();
   if (order < 2) {
@@ -157,11 +205,25 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   } else {
     torch::autograd::backward({features.first, features.second}, {first_gradient, second_gradient});
   }
-  // Two groups: the second order's own parameters, and trunk and head of the first.
-  const auto second = parameters.ranges("s2");
-  losses.first_gradient =
-      clip_group(parameters.gradients(), complement(second, parameters.size()), options.clip_norm);
-  losses.second_gradient = clip_group(parameters.gradients(), second, options.clip_norm);
+  // A group for each higher order's own parameters, and one for trunk and head of the first.
+  const auto second = parameters.ranges("s2"), third = parameters.ranges("s3");
+  auto own = second;
+  own.insert(own.end(), third.begin(), third.end());
+  const auto shared = complement(own, parameters.size());
+  const at::Tensor gradients = parameters.gradients();
+  if (order >= 3) {
+    const at::Tensor below = gradients.clone();
+    gradients.zero_();
+    const at::Tensor loss3 =
+        options.gamma3 * third_loss(model, points, s1.detach(), s2.detach(), batch, scale, options);
+    torch::autograd::backward({loss3});
+    losses.third = loss3.item<double>() / (options.gamma3 * d);
+    clip_group(gradients, shared, options.trunk_share * gradient_norm(below, shared));
+    gradients.add_(below);
+    losses.third_gradient = clip_group(gradients, third, options.clip_norm);
+  }
+  losses.first_gradient = clip_group(gradients, shared, options.clip_norm);
+  losses.second_gradient = clip_group(gradients, second, options.clip_norm);
   return losses;
 }
 

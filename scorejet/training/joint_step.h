@@ -16,9 +16,10 @@ struct LossOptions {
   objectives::Form form = objectives::Form::kCentred;
   bool variance_reduction = true;
   double gamma = 0.1;      // weight of order 2
+  double gamma3 = 0.01;    // weight of order 3
   double clip_norm = 1.0;  // per order
-  double trunk_share =
-      1.0;  // bound of the order-2 gradient at shared features, relative to order 1
+  // Bound of the gradient of a higher order at what is shared, relative to the orders below.
+  double trunk_share = 1.0;
 };
 
 // Clean samples with the noise drawn for them.
@@ -29,10 +30,10 @@ struct NoisyBatch {
 
 struct StepLosses {
   // Per coordinate, in units of what the preconditioner leaves to explain: order n is
-  // loss/(D · residual_scale^n). Order 2 is up to a constant and NaN when the
-  // model has no second order; with variance reduction order 1 is up to a constant too.
-  double first = 0, second = 0;
-  double first_gradient = 0, second_gradient = 0;  // norms before clipping
+  // loss/(D · residual_scale^n). Orders 2 and 3 are up to a constant and NaN when the
+  // model has no such order; with variance reduction order 1 is up to a constant too.
+  double first = 0, second = 0, third = 0;
+  double first_gradient = 0, second_gradient = 0, third_gradient = 0;  // norms before clipping
 };
 
 // The weighted losses without gradients: for validation.
@@ -40,10 +41,12 @@ StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& o
                            const NoisyBatch& batch);
 
 // Losses, and their gradient added into `parameters.gradients()` (zeroed first).
-// Order 2 is quartic in the residual, so its gradient has heavy tails; three bounds keep it from
-// harming order 1: (1) s1 inside it is held constant; (2) what reaches a shared trunk is scaled
-// down to at most trunk_share times order 1's gradient there; (3) the parameters of the s2 head
-// (and its own trunk) and all others are clipped to clip_norm as two groups.
+// Order 2 is quartic in the residual and order 3 sextic, so their gradients have heavy tails; three
+// bounds keep them from harming the orders below: (1) s1 inside order 2, and s1 and s2 inside order
+// 3, are held constant; (2) what reaches a shared trunk is scaled down to at most trunk_share times
+// the gradient of the orders below there; (3) the parameters of the s2 head (and its own trunk),
+// those of s3, and all others are clipped to clip_norm as groups. With a trunk each the gradients
+// of orders 1 and 2 are the same with a third order and without.
 StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters);
 

@@ -118,11 +118,15 @@ std::vector<Field> fields(RunConfig& c) {
       {"model.network", &c.model.network, "auto, mlp (vectors) or unet (images)"},
       {"model.s2", &c.model.s2, "none, diagonal, low_rank or full (small D)"},
       {"model.rank", &c.model.rank, "columns of the factor B of s2 = diag(a) + B B^T; 1..D"},
+      {"model.s3", &c.model.s3,
+       "third-order score: none, diagonal, low_rank or full (small D); needs an s2"},
+      {"model.s3_rank", &c.model.s3_rank,
+       "terms of s3 = sum_j gamma_j w_j^3 + diag3(c); at least 1, of any size beside D"},
       {"model.parameterisation", &c.model.parameterisation,
        "psd (the posterior covariance is positive definite by construction) or free"},
       {"model.scale", &c.model.scale,
        "size of the network's outputs as sigma shrinks: noise (images) or data (smooth densities)"},
-      {"model.share_trunk", &c.model.share_trunk, "one trunk for s1 and s2, or one each"},
+      {"model.share_trunk", &c.model.share_trunk, "one trunk for all orders, or one each"},
       {"model.width", &c.model.width, "mlp: hidden units a layer"},
       {"model.depth", &c.model.depth, "mlp: hidden layers"},
       {"model.channels", &c.model.channels, "unet: channels at its finest level"},
@@ -133,6 +137,7 @@ std::vector<Field> fields(RunConfig& c) {
       {"loss.variance_reduction", &c.loss.variance_reduction,
        "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
       {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
+      {"loss.gamma3", &c.loss.gamma3, "weight of the third-order loss beside the first; > 0"},
       {"train.steps", &c.train.steps, "optimiser steps"},
       {"train.max_seconds", &c.train.max_seconds,
        "0: no limit; else the learning rate is annealed by the clock and training ends on time"},
@@ -141,7 +146,7 @@ std::vector<Field> fields(RunConfig& c) {
       {"train.warmup", &c.train.warmup, "steps of linear warm-up"},
       {"train.clip_norm", &c.train.clip_norm, "largest gradient norm of each order's parameters"},
       {"train.trunk_share", &c.train.trunk_share,
-       "largest norm of the second-order gradient at a shared trunk, relative to the first's"},
+       "largest norm of a higher order's gradient at a shared trunk, relative to those below"},
       {"train.ema", &c.train.ema, "decay of the averaged weights; 0..1"},
       {"train.validate_every", &c.train.validate_every, "steps between validations"},
       {"train.checkpoint_every", &c.train.checkpoint_every, "steps between checkpoints"},
@@ -188,10 +193,17 @@ void validate(const RunConfig& c) {
   const auto& s2 = c.model.s2;
   check(s2 == "none" || s2 == "diagonal" || s2 == "low_rank" || s2 == "full", "model.s2",
         "none, diagonal, low_rank or full", s2);
+  const auto& s3 = c.model.s3;
+  check(s3 == "none" || s3 == "diagonal" || s3 == "low_rank" || s3 == "full", "model.s3",
+        "none, diagonal, low_rank or full", s3);
+  check(s3 == "none" || s2 != "none", "model.s3", "none where model.s2 is none", s3);
+  check(c.model.s3_rank >= 1, "model.s3_rank", "at least 1", c.model.s3_rank);
   models::parse_parameterisation(c.model.parameterisation);
   models::parse_output_scale(c.model.scale);
   objectives::parse_form(c.loss.form);
   check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
+  check(c.loss.gamma3 > 0 && std::isfinite(c.loss.gamma3), "loss.gamma3", "positive",
+        c.loss.gamma3);
   check(c.train.steps >= 1, "train.steps", "at least 1", c.train.steps);
   check(c.train.max_seconds >= 0, "train.max_seconds", "at least 0", c.train.max_seconds);
   check(c.train.batch >= 1, "train.batch", "at least 1", c.train.batch);

@@ -26,6 +26,8 @@ struct ModelConfig {
   std::string network = "auto";
   std::string s2 = "low_rank";
   int64_t rank = 20;
+  std::string s3 = "none";
+  int64_t s3_rank = 20;
   std::string parameterisation = "psd";
   std::string scale = "noise";
   bool share_trunk = true;
@@ -41,6 +43,7 @@ struct LossConfig {
   std::string form = "centred";
   bool variance_reduction = true;
   double gamma = 0.1;
+  double gamma3 = 0.01;
 };
 
 struct TrainConfig {

@@ -109,11 +109,14 @@ void RunFolder::append_metrics(int64_t step, double seconds, double rate, const 
   put(line, "learning_rate", rate);
   put(line, "loss_s1", train.first);
   put(line, "loss_s2", train.second);
+  put(line, "loss_s3", train.third);
   put(line, "grad_norm_s1", train.first_gradient);
   put(line, "grad_norm_s2", std::isnan(train.second) ? train.second : train.second_gradient);
+  put(line, "grad_norm_s3", std::isnan(train.third) ? train.third : train.third_gradient);
   if (validation) {
     put(line, "validation_s1", validation->first);
     put(line, "validation_s2", validation->second);
+    put(line, "validation_s3", validation->third);
   }
   const auto path = path_ / "metrics.jsonl";
   const std::string text = line.dump() + "\n";
@@ -145,10 +148,15 @@ void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel&
     summary["form"] = config.loss.form;
     summary["variance_reduction"] = config.loss.variance_reduction;
   }
+  if (model.max_order() >= 3) {
+    summary["s3"] = description.at("s3");
+    if (description.at("s3") == "low_rank") summary["s3_rank"] = model.options().network.third_rank;
+  }
   summary["step"] = state.adam.step;
   summary["train_seconds"] = std::round(state.seconds * 10) / 10;
   put(summary, "best_validation_s1", state.best_first);
   put(summary, "best_validation_s2", state.best_second);
+  if (model.max_order() >= 3) put(summary, "best_validation_s3", state.best_third);
   if (state.best_step >= 0) summary["best_validation_step"] = state.best_step;
   io::write_file(path_ / "run.json", summary.dump(2) + "\n");
 }

@@ -26,6 +26,7 @@ LossOptions loss_options(const RunConfig& config) {
   options.form = objectives::parse_form(config.loss.form);
   options.variance_reduction = config.loss.variance_reduction;
   options.gamma = config.loss.gamma;
+  options.gamma3 = config.loss.gamma3;
   options.clip_norm = config.train.clip_norm;
   options.trunk_share = config.train.trunk_share;
   return options;
@@ -56,6 +57,7 @@ class Validator {
       const StepLosses losses = evaluate_losses(model, options_, to_device(batch, device));
       mean.first += losses.first / static_cast<double>(batches_.size());
       mean.second += losses.second / static_cast<double>(batches_.size());
+      mean.third += losses.third / static_cast<double>(batches_.size());
     }
     return mean;
   }
@@ -80,7 +82,16 @@ std::string describe_sigma(const models::ScoreModel& model, const NoisyBatch& ba
 
 std::string loss_text(const StepLosses& losses) {
   if (std::isnan(losses.second)) return fmt::format("s1 {:.4f}", losses.first);
-  return fmt::format("s1 {:.4f}  s2 {:.4f}", losses.first, losses.second);
+  const std::string two = fmt::format("s1 {:.4f}  s2 {:.4f}", losses.first, losses.second);
+  return std::isnan(losses.third) ? two : fmt::format("{}  s3 {:.4f}", two, losses.third);
+}
+
+// Losses and gradients of every order that the model has.
+bool all_finite(const StepLosses& losses, int order) {
+  double sum = losses.first + losses.first_gradient;
+  if (order >= 2) sum += losses.second + losses.second_gradient;
+  if (order >= 3) sum += losses.third + losses.third_gradient;
+  return std::isfinite(sum);
 }
 
 }  // namespace
@@ -99,6 +110,11 @@ std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config,
               : config.model.s2 == "full"     ? nets::Hessian::kFull
                                               : nets::Hessian::kLowRank;
   n.rank = config.model.rank;
+  n.third = config.model.s3 == "none"       ? nets::Third::kNone
+            : config.model.s3 == "diagonal" ? nets::Third::kDiagonal
+            : config.model.s3 == "full"     ? nets::Third::kFull
+                                            : nets::Third::kLowRank;
+  n.third_rank = config.model.s3_rank;
   n.share_trunk = config.model.share_trunk;
   n.width = config.model.width;
   n.depth = config.model.depth;
@@ -144,7 +160,8 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     state = load_checkpoint(folder.checkpoint(), *model, parameters);
   } else {
     state.adam = make_adam_state(parameters.values());
-    state.best_first = state.best_second = std::numeric_limits<double>::infinity();
+    state.best_first = state.best_second = state.best_third =
+        std::numeric_limits<double>::infinity();
   }
   folder.write_config(to_toml(config));
   folder.rewind_metrics(state.adam.step);
@@ -162,6 +179,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
       state.best_step = state.adam.step;
     }
     if (losses.second < state.best_second) state.best_second = losses.second;
+    if (losses.third < state.best_third) state.best_third = losses.third;
     return losses;
   };
 
@@ -184,13 +202,13 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const NoisyBatch batch =
         to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
     const StepLosses losses = accumulate_gradients(*model, losses_options, batch, parameters);
-    const bool second_good = model->max_order() < 2 || (std::isfinite(losses.second) &&
-                                                        std::isfinite(losses.second_gradient));
-    if (!std::isfinite(losses.first) || !std::isfinite(losses.first_gradient) || !second_good) {
+    if (!all_finite(losses, model->max_order())) {
       base::fail_runtime("training::train",
-                         "the loss must be finite; got s1 {}, s2 {} at step {}, sigma {}; last "
+                         "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
                          "good checkpoint: {}",
-                         losses.first, losses.second, step, describe_sigma(*model, batch),
+                         losses.first, losses.second,
+                         model->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third), step,
+                         describe_sigma(*model, batch),
                          folder.has_checkpoint() ? folder.checkpoint().string() : "none yet");
     }
     const double rate =
@@ -202,13 +220,16 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const bool last = stopped || done == config.train.steps || progress_at(done) >= 1;
     mean.first += losses.first;
     mean.second += losses.second;
+    mean.third += losses.third;
     ++in_mean;
     const bool validating = last || done % config.train.validate_every == 0;
     if (validating || done % kMetricsEvery == 0) {
       mean.first /= static_cast<double>(in_mean);
       mean.second /= static_cast<double>(in_mean);
+      mean.third /= static_cast<double>(in_mean);
       mean.first_gradient = losses.first_gradient;
       mean.second_gradient = losses.second_gradient;
+      mean.third_gradient = losses.third_gradient;
       StepLosses validation;
       if (validating) validation = validate_now();
       state.seconds = elapsed();

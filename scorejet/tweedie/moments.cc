@@ -18,6 +18,12 @@ linalg::SymmetricOperator posterior_covariance(const at::Tensor& sigma,
   return s2.affine(sigma.square(), sigma.pow(4));
 }
 
+linalg::SymmetricTensor posterior_third_cumulant(const at::Tensor& sigma,
+                                                 const linalg::SymmetricTensor& s3) {
+  base::check_shape("tweedie::posterior_third_cumulant", "sigma", sigma, {s3.batch()});
+  return s3.scaled(sigma.pow(6));
+}
+
 linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,
                                               const linalg::SymmetricOperator& s2) {
   return s2.plus_outer(s1);

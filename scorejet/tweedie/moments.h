@@ -1,10 +1,11 @@
-// Tweedie's formula of the first two orders: posterior moments of the clean x from the scores at
+// Tweedie's formula of the first three orders: posterior moments of the clean x from the scores at
 // the noisy x̃ = x + σz, and back. Add higher cumulants here.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include "scorejet/linalg/symmetric_operator.h"
+#include "scorejet/linalg/symmetric_tensor.h"
 
 namespace scorejet::tweedie {
 
@@ -15,6 +16,11 @@ at::Tensor posterior_mean(const at::Tensor& x, const at::Tensor& sigma, const at
 // See: Meng et al. 2021, theorem 1; Efron 2011.
 linalg::SymmetricOperator posterior_covariance(const at::Tensor& sigma,
                                                const linalg::SymmetricOperator& s2);
+
+// The third cumulant of x given x̃, σ⁶ s3, in the structure of s3: the posterior's skewness.
+// Shapes: sigma [B].
+linalg::SymmetricTensor posterior_third_cumulant(const at::Tensor& sigma,
+                                                 const linalg::SymmetricTensor& s3);
 
 // ψ = s2 + s1 s1ᵀ = ∇²p/p, the quantity that Meng et al. 2021 regress on.
 linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,

@@ -118,6 +118,67 @@ TEST(Cli, VectorsHaveNoPictures) {
   EXPECT_EQ(sample.code, 0) << sample.output;
 }
 
+TEST(Cli, ScoreOfOrderThree) {
+  const Scratch scratch;
+  torch::manual_seed(13);
+  const std::string input = (scratch / "p.npy").string(), out = (scratch / "run").string();
+  io::write_npy(input, io::from_tensor(at::randn({300, 2})));
+  io::write_file(scratch / "c.toml", "[data]\nname = \"" + input +
+                                         "\"\nvalidation = 20\n[model]\ns3 = \"low_rank\"\n"
+                                         "s3_rank = 3\nrank = 2\nwidth = 16\n[train]\n"
+                                         "steps = 20\nlearning_rate = 0.05\nema = 0.0\n");
+  const std::string config = (scratch / "c.toml").string();
+  ASSERT_EQ(run(scratch, "train " + config + " --out " + out).code, 0);
+  EXPECT_NE(run(scratch, "info " + out).output.find("s3 "), std::string::npos);
+  const at::Tensor direction = at::randn({2}), each = at::randn({300, 2});
+  io::write_npy(scratch / "v.npy", io::from_tensor(direction));
+  io::write_npy(scratch / "each.npy", io::from_tensor(each));
+  const auto score = [&](const std::string& options) {
+    const std::string file = (scratch / "s.npz").string();
+    const Outcome outcome = run(scratch, "score " + out + " " + input + " --sigma 0.5 --order 3 " +
+                                             options + " --out " + file);
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    return io::read_npz(file);
+  };
+  const io::NamedArrays parts = score(""), dense = score("--structure dense");
+  EXPECT_EQ(parts.count("s3"), 0u);
+  const at::Tensor c = io::to_tensor(parts.at("s3_c")), gamma = io::to_tensor(parts.at("s3_gamma")),
+                   w = io::to_tensor(parts.at("s3_w")), s3 = io::to_tensor(dense.at("s3"));
+  EXPECT_EQ(w.sizes(), (at::IntArrayRef{300, 2, 3}));
+  EXPECT_GT(s3.abs().max().item<double>(), 0);
+  const at::Tensor sum =
+      at::einsum("bj,bij,bkj,blj->bikl", {gamma, w, w, w}) + at::diag_embed(at::diag_embed(c));
+  EXPECT_TRUE(s3.allclose(sum, 1e-4, 1e-6));
+  EXPECT_TRUE(io::to_tensor(score("--structure diagonal").at("s3_diagonal"))
+                  .allclose(at::einsum("biii->bi", {s3}), 1e-4, 1e-6));
+  for (const char* file : {"v.npy", "each.npy"}) {
+    const at::Tensor v = file[0] == 'v' ? direction.expand({300, 2}) : each;
+    const io::NamedArrays along = score("--direction " + (scratch / file).string());
+    EXPECT_EQ(along.count("s3_w"), 0u);
+    EXPECT_TRUE(io::to_tensor(along.at("s3_vv"))
+                    .allclose(at::einsum("bikl,bk,bl->bi", {s3, v, v}), 1e-4, 1e-5));
+    EXPECT_TRUE(io::to_tensor(along.at("s3_vvv"))
+                    .allclose(at::einsum("bikl,bi,bk,bl->b", {s3, v, v, v}), 1e-4, 1e-5));
+  }
+  io::write_npy(scratch / "long.npy", io::from_tensor(at::randn({3})));
+  const std::string plain = (scratch / "plain").string();
+  ASSERT_EQ(run(scratch, "train " + config + " --set model.s3=none --out " + plain).code, 0);
+  struct Case {
+    std::string run, options, expected;
+  };
+  for (const Case& c : {Case{plain, "--order 3", "--order must be at most 2"},
+                        Case{out, "--order 4", "--order must be at most 3"},
+                        Case{out, "--order 2 --direction v.npy", "--direction needs --order 3"},
+                        Case{out, "--order 3 --direction " + (scratch / "long.npy").string(),
+                             "--direction must hold [2] or [300, 2]; got [3]"}}) {
+    const Outcome outcome = run(scratch, "score " + c.run + " " + input + " --sigma 0.5 " +
+                                             c.options + " --out " + (scratch / "o").string());
+    EXPECT_EQ(outcome.code, 2) << outcome.output;
+    EXPECT_NE(outcome.output.find(c.expected), std::string::npos) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+}
+
 TEST(Cli, KilledAndResumedEqualsNeverStopped) {
   const Scratch scratch;
   prepare(scratch);

@@ -59,8 +59,12 @@ TEST(SymmetricTensor, EqualsDenseAlgebra) {
                               SymmetricOperator::from_low_rank(diagonal, factor).dense())}) {
       const at::Tensor product = symmetrised_product(a.dense(), v);
       expect_equal(tensor.inner(a, v), (dense * product).flatten(1).sum(1));
+      const at::Tensor square = symmetrised_product(a.dense().matmul(a.dense()), v);
+      expect_equal(tensor.inner_square(a, v), (dense * square).flatten(1).sum(1));
     }
     expect_equal(tensor.slice(1, 2).dense(), dense.narrow(0, 1, 2));
+    const at::Tensor scale = at::tensor({-2.0, 0.0, 3.0}, at::kDouble);
+    expect_equal(tensor.scaled(scale).dense(), scale.view({-1, 1, 1, 1}) * dense);
   }
 }
 
@@ -71,6 +75,9 @@ TEST(SymmetricTensor, RefusesWhatDoesNotFit) {
   const auto diagonal = SymmetricTensor::from_diagonal(draw({2, 3}));
   EXPECT_THROW(diagonal.factor(), std::logic_error);
   EXPECT_THROW(diagonal.apply(draw({2, 4})), std::invalid_argument);
+  EXPECT_THROW(diagonal.scaled(draw({3})), std::invalid_argument);
+  EXPECT_THROW(diagonal.inner_square(SymmetricOperator::from_diagonal(draw({2, 3})), draw({3, 3})),
+               std::invalid_argument);
 }
 
 }  // namespace

@@ -75,6 +75,47 @@ TEST(ScoreModel, OrderOneNeedsNoHessianAndOrderTwoSaysSo) {
             std::string::npos);
 }
 
+TEST(ScoreModel, ThirdOrderHasItsStructureAndStartsAtZero) {
+  torch::manual_seed(5);
+  const at::Tensor x = torch::randn({8, 6});
+  for (nets::Third third : {nets::Third::kDiagonal, nets::Third::kLowRank, nets::Third::kFull}) {
+    ScoreModelOptions options = small(nets::Hessian::kLowRank, Parameterisation::kPsd);
+    options.network.third = third;
+    options.network.third_rank = 9;  // above D: a CP form needs no rank below it
+    ScoreModel model(options, torch::zeros({6}), torch::full({6}, 4.0));
+    EXPECT_EQ(model.max_order(), 3);
+    EXPECT_FALSE(model.evaluate(x, 0.5, 2).s3.has_value());
+    const score::Jet start = model.evaluate(x, 0.5, 3);
+    EXPECT_EQ(start.s3->frobenius_squared().abs().max().item<double>(), 0);
+    // Zero is no saddle: the first gradient moves s3.
+    (start.s3->cubic_form(x).sum()).backward();
+    double moved = 0;
+    for (const auto& item : model.network().named_parameters()) {
+      if (item.key().rfind("s3", 0) == 0 && item.value().grad().defined())
+        moved += item.value().grad().abs().sum().item<double>();
+    }
+    EXPECT_GT(moved, 1e-3);
+    torch::NoGradGuard no_grad;
+    scramble(model, 1.0);
+    const score::Jet jet = model.evaluate(x, 0.5, 3);
+    ASSERT_EQ(jet.s3->structure(), third == nets::Third::kDiagonal  ? linalg::Structure::kDiagonal
+                                   : third == nets::Third::kLowRank ? linalg::Structure::kLowRank
+                                                                    : linalg::Structure::kDense);
+    EXPECT_EQ(jet.s3->batch(), 8);
+    EXPECT_EQ(jet.s3->dim(), 6);
+    const at::Tensor dense = jet.s3->dense();
+    EXPECT_TRUE(dense.allclose(dense.transpose(1, 2), 1e-4, 1e-4) &&
+                dense.allclose(dense.transpose(2, 3), 1e-4, 1e-4));
+    if (third != nets::Third::kLowRank) continue;
+    EXPECT_EQ(jet.s3->factor().sizes(), (at::IntArrayRef{8, 6, 9}));
+    // Whatever the weights, w stays below the preconditioner's size, here the same everywhere.
+    const at::Tensor norms = jet.s3->factor().norm(2, 1);
+    const double unit = std::sqrt(4.0 / (0.25 * 4.25));
+    EXPECT_LT(norms.max().item<double>(), unit * (1 + 1e-5));
+    EXPECT_GT(norms.max().item<double>(), 0.5 * unit);
+  }
+}
+
 TEST(ScoreModel, RefusesWhatDoesNotFit) {
   ScoreModel model(small(nets::Hessian::kLowRank, Parameterisation::kFree), torch::zeros({6}),
                    torch::ones({6}));
@@ -89,6 +130,8 @@ TEST(ScoreModel, RefusesWhatDoesNotFit) {
             std::string::npos);
   EXPECT_NE(error_of([&] { model.evaluate(x * NAN, 1.0, 2); }).find("row 0"), std::string::npos);
   ScoreModelOptions wide = small(nets::Hessian::kLowRank, Parameterisation::kPsd);
+  EXPECT_NE(error_of([&] { model.evaluate(x, 1.0, 3); }).find("order must lie between 1 and 2"),
+            std::string::npos);
   wide.network.rank = 7;
   EXPECT_NE(error_of([&] { ScoreModel(wide, torch::zeros({6}), torch::ones({6})); }).find("rank"),
             std::string::npos);

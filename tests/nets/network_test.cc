@@ -61,6 +61,35 @@ TEST(Network, SeparateTrunksDoNotShareGradients) {
   }
 }
 
+TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {
+  const at::Tensor x = torch::randn({4, 288}), noise = torch::zeros({4});
+  for (const char* kind : {"mlp", "unet"}) {
+    for (bool share : {true, false}) {
+      NetworkOptions options = options_of(kind, share);
+      torch::manual_seed(7);
+      const auto without = make_network(options);
+      options.third = Third::kLowRank;
+      options.third_rank = 3;
+      torch::manual_seed(7);
+      const auto with = make_network(options);
+      for (const auto& item : without->named_parameters()) {
+        EXPECT_TRUE(item.value().equal(with->named_parameters()[item.key()])) << item.key();
+      }
+      const auto features = with->features(x, noise, 3);
+      EXPECT_EQ(features.first.is_same(features.third), share) << kind;
+      EXPECT_TRUE(features.third.equal(with->third_features(x, noise)));
+      EXPECT_FALSE(with->features(x, noise, 2).third.defined());
+      const ThirdOutputs third = with->third_head(features.third);
+      EXPECT_EQ(third.diagonal.sizes(), x.sizes());
+      EXPECT_EQ(third.weights.sizes(), (at::IntArrayRef{4, 3}));
+      EXPECT_EQ(third.factor.sizes(), (at::IntArrayRef{4, 288, 3}));
+      options.third = Third::kDiagonal;
+      const auto diagonal = make_network(options);
+      EXPECT_FALSE(diagonal->third_head(diagonal->features(x, noise, 3).third).weights.defined());
+    }
+  }
+}
+
 TEST(Network, RefusesNamingTheOption) {
   const auto error = [](const auto& change) {
     NetworkOptions options = options_of("unet", true);
@@ -73,6 +102,18 @@ TEST(Network, RefusesNamingTheOption) {
   expect(error([](NetworkOptions& o) { o.kind = "unnet"; }), "nearest: \"unet\"");
   expect(error([](NetworkOptions& o) { o.rank = 289; }), "model.rank must be at most D = 288");
   expect(error([](NetworkOptions& o) { o.channels = 0; }), "model.channels");
+  expect(error([](NetworkOptions& o) {
+           o.third = Third::kLowRank;
+           o.third_rank = 0;
+         }),
+         "model.s3_rank");
+  expect(error([](NetworkOptions& o) { o.third = Third::kFull; }),
+         "model.s3 = \"full\" needs an mlp");
+  expect(error([](NetworkOptions& o) {
+           o.third = Third::kDiagonal;
+           o.hessian = Hessian::kNone;
+         }),
+         "model.s3 needs a model.s2");
   expect(error([](NetworkOptions& o) { o.levels = 4; }), "8 x 12");
   expect(error([](NetworkOptions& o) { o.levels = 99; }), "model.levels must be at most");
   expect(error([](NetworkOptions& o) { o.image_shape = {}; }), "needs images");

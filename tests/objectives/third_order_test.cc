@@ -82,12 +82,12 @@ Coefficients coefficients(const Problem& p, bool reduced) {
   const ThirdOrderPoint minus = point(p.x - noise);
   const at::Tensor clean = p.x.clone().requires_grad_();
   const score::Jet jet = p.mixture.evaluate(clean, p.sigma, 3);
-  const at::Tensor phi = hermite_product(*jet.s3, p.z);
+  const at::Tensor phi = hermite_product(*jet.s3, *jet.s2, p.z, p.sigma);
   const at::Tensor slope =
       (torch::autograd::grad({phi.sum()}, {clean}, {}, false)[0] * p.z).sum(-1);
   const at::Tensor quadratic = 0.5 * (plus.s3.frobenius_squared() + minus.s3.frobenius_squared());
-  const at::Tensor loss = third_order_loss_antithetic(plus, minus, jet.s3->detach(),
-                                                      jet.s1.detach(), slope, p.z, p.sigma);
+  const at::Tensor loss = third_order_loss_antithetic(
+      plus, minus, {jet.s1.detach(), jet.s2->detach(), jet.s3->detach()}, slope, p.z, p.sigma);
   return {loss - 0.5 * quadratic, quadratic};
 }
 

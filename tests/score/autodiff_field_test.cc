@@ -90,10 +90,48 @@ TEST(AutodiffField, DifferentiatesTheNetworks) {
   }
 }
 
+TEST(ThirdByAutodiff, EqualsExactThirdOrderOfMixture) {
+  torch::manual_seed(54);
+  const at::Tensor root = at::randn({3, 4, 4}, at::kDouble);
+  const distributions::GaussianMixture mixture(
+      at::tensor({0.2, 0.5, 0.3}, at::kDouble), at::randn({3, 4}, at::kDouble),
+      root.matmul(root.transpose(1, 2)) + 0.1 * at::eye(4, at::kDouble));
+  const at::Tensor x = at::randn({300, 4}, at::kDouble);  // more than one chunk
+  torch::NoGradGuard no_grad;
+  for (double sigma : {0.05, 1.0}) {
+    const at::Tensor exact = mixture.evaluate(x, sigma, 3).s3->dense();
+    const linalg::SymmetricTensor s3 =
+        third_by_autodiff(mixture, x, at::full({}, sigma, at::kDouble));
+    EXPECT_FALSE(s3.tensor().requires_grad());
+    const double scale = exact.abs().max().item<double>();
+    EXPECT_LT((s3.dense() - exact).abs().max().item<double>(), 1e-8 * scale) << sigma;
+  }
+}
+
+TEST(ThirdByAutodiff, DifferentiatesTheModelsHessian) {
+  torch::manual_seed(55);
+  models::ScoreModelOptions options;
+  options.network.dim = 5;
+  options.network.width = 16;
+  options.network.rank = 2;
+  const models::ScoreModel model(options, at::zeros({5}), at::ones({5}));
+  const at::Tensor x = at::randn({3, 5}), v = at::randn({3, 5}), sigma = at::full({}, 0.5);
+  const linalg::SymmetricTensor s3 = third_by_autodiff(model, x, sigma);
+  const double step = 1e-2;
+  const auto along = [&](double t) {
+    return model.evaluate(x + t * v, sigma, 2).s2->quadratic_form(v);
+  };
+  const at::Tensor difference = (along(step) - along(-step)) / (2 * step);
+  // Central differences in float32: truncation 1e-4, rounding 1e-7/1e-2.
+  EXPECT_LT((s3.cubic_form(v) - difference).norm().item<double>(),
+            1e-2 * difference.norm().item<double>());
+}
+
 TEST(AutodiffField, RefusesWhatDoesNotFit) {
   const Rotation field(at::eye(3));
   EXPECT_THROW(AutodiffField(field).evaluate(at::zeros({2, 4}), 1.0, 2), std::invalid_argument);
   EXPECT_THROW(AutodiffField(field).evaluate(at::zeros({2, 3}), 1.0, 3), std::invalid_argument);
+  EXPECT_THROW(third_by_autodiff(field, at::zeros({2, 3}), at::ones({})), std::invalid_argument);
   EXPECT_THROW(jacobian_vector_product(field, at::zeros({2, 3}), at::ones({}), at::zeros({3})),
                std::invalid_argument);
 }

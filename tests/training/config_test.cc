@@ -45,11 +45,16 @@ TEST(RunConfig, ErrorsNameKeyLineAndNearest) {
             std::string::npos);
   EXPECT_NE(error_of([&] { apply_setting(config, "nonsense"); }), "");
   for (const char* bad : {"noise.sigma=0", "noise.sigma=-1", "train.batch=0", "train.ema=1.0",
-                          "model.s2=dense", "loss.form=centered", "noise.sigma_max=0.1"}) {
+                          "model.s2=dense", "model.s3=dense", "model.s3_rank=0", "loss.gamma3=0",
+                          "loss.form=centered", "noise.sigma_max=0.1"}) {
     RunConfig wrong;
     apply_setting(wrong, bad);
     EXPECT_THROW(validate(wrong), std::invalid_argument) << bad;
   }
+  apply_setting(config, "model.s3=diagonal");
+  validate(config);
+  apply_setting(config, "model.s2=none");
+  EXPECT_NE(error_of([&] { validate(config); }).find("model.s3 must be none"), std::string::npos);
 }
 
 }  // namespace

@@ -43,6 +43,18 @@ TEST(Tweedie, EqualsExactPosteriorOfMixture) {
     const at::Tensor dense = posterior_covariance(levels, *jet.s2).dense();
     // σ² + σ⁴ s2 cancels: relative to σ² the rounding of s2 is amplified, hence the tolerance.
     EXPECT_LT((dense - covariance).abs().max().item<double>(), 1e-7);
+    // κ3 = Σ ρ [d³ + 3 sym((C − K C) ⊗ d)], d = m − mean.
+    const at::Tensor d = (m - mean.unsqueeze(1)).flatten(0, 1);
+    const at::Tensor spread = (covariances - gain.matmul(covariances))
+                                  .expand({kBatch, kComponents, kDim, kDim})
+                                  .flatten(0, 1);
+    const at::Tensor terms = linalg::outer_cube(d) + 3 * linalg::symmetrised_product(spread, d);
+    const at::Tensor cumulant =
+        (rho.view({-1, 1, 1, 1}) * terms).view({kBatch, kComponents, kDim, kDim, kDim}).sum(1);
+    const at::Tensor third =
+        posterior_third_cumulant(levels, *mixture.evaluate(x, sigma, 3).s3).dense();
+    EXPECT_LT((third - cumulant).abs().max().item<double>(), 1e-7 * std::max(1.0, sigma));
+    EXPECT_GT((2 * third - cumulant).abs().max().item<double>(), 1e-12) << "control";
   }
 }
 
