@@ -67,9 +67,12 @@ score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
   if (order < 2) return jet;
   const at::Tensor centred = gradient - jet.s1.unsqueeze(1);  // ĝ, [B, K, D]
   const at::Tensor weighted = responsibility * centred;
-  const at::Tensor variance = eigenvalues_ + levels.square().view({-1, 1, 1});
-  const at::Tensor precision = at::matmul(eigenvectors_ / variance.unsqueeze(-2),
-                                          eigenvectors_.transpose(1, 2));  // [B, K, D, D]
+  // One precision a component where sigma is one for all, else one a row too.
+  const at::Tensor distinct = sigma.dim() == 0 ? levels.narrow(0, 0, 1) : levels;
+  const at::Tensor variance = eigenvalues_ + distinct.square().view({-1, 1, 1});
+  const at::Tensor precision =
+      at::matmul(eigenvectors_ / variance.unsqueeze(-2), eigenvectors_.transpose(1, 2))
+          .expand({x.size(0), -1, -1, -1});  // [B, K, D, D]
   const at::Tensor mean_precision = (responsibility.unsqueeze(-1) * precision).sum(1);
   const at::Tensor spread = at::matmul(weighted.transpose(1, 2), centred);  // Σ ρ ĝ ĝᵀ
   jet.s2 = linalg::SymmetricOperator::from_dense(spread - mean_precision);

@@ -47,6 +47,13 @@ Rows measure(const std::string& label, const std::vector<AccuracyTask>& tasks,
     if (results[group[0]].contains("not_positive")) {
       row["not_positive"] = column("not_positive").mean;
     }
+    if (results[group[0]].contains("autodiff_error")) {
+      const Spread autodiff = column("autodiff_error");
+      row["autodiff_error_mean"] = autodiff.mean;
+      row["autodiff_error_std"] = autodiff.deviation;
+      row["autodiff_relative_error"] = autodiff.mean / column("zero_error").mean;
+      row["rare_share"] = column("rare_share").mean;
+    }
     row["train_seconds"] = column("train_seconds").mean;
     row["seeds"] = group.size();
     rows.push_back(row);

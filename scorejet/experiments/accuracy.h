@@ -22,6 +22,8 @@ struct AccuracyTask {
 std::vector<AccuracyTask> second_order_tasks(const ReproduceOptions& options);
 // The same with s1 left as it is after a tenth of the steps.
 std::vector<AccuracyTask> early_tasks(const ReproduceOptions& options);
+// s3 learned beside s1 and s2, with autodiff_error, that of the learned s2's derivative, and
+// rare_share, the part of zero_error that the thousandth of the points with the largest s3 carry.
 std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions& options);
 
 // Writes table.{csv,json,md} (order two), early.{csv,json}, third_order.{csv,json}, claims.{csv,

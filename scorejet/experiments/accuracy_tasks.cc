@@ -1,6 +1,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <torch/autograd.h>
 #include <torch/linalg.h>
+
+#include <algorithm>
 
 #include "scorejet/base/seed.h"
 #include "scorejet/experiments/accuracy.h"
@@ -57,6 +60,13 @@ const std::vector<Method>& methods() {
       {"centred"},
       {"sketch", Form::kSketch}};
   return list;
+}
+
+// The sketch, reported beside the others, is run with the largest structure only.
+std::vector<int64_t> structures(const Budget& budget, const Method& method) {
+  if (!method.direct) return {kDiagonal};
+  if (method.form == Form::kSketch) return {budget.ranks.back()};
+  return budget.ranks;
 }
 
 Json rank_name(int64_t rank) {
@@ -130,6 +140,53 @@ Json evaluate_second(const Fit& fit, const Problem& problem, double sigma, bool 
           {"train_seconds", fit.seconds}};
 }
 
+// ∂s2_ii/∂x_i of a model with a diagonal s2: what its autodiff has to say of s3_iii. [B, D]
+at::Tensor diagonal_derivative(const models::ScoreModel& model, const at::Tensor& x, double sigma) {
+  at::AutoGradMode enabled(true);
+  const at::Tensor leaf = x.detach().requires_grad_();
+  const at::Tensor diagonal = model.evaluate(leaf, sigma, 2).s2->diagonal();
+  std::vector<at::Tensor> columns;
+  for (int64_t i = 0; i < x.size(1); ++i) {
+    const at::Tensor gradient =
+        torch::autograd::grad({diagonal.select(1, i).sum()}, {leaf}, {}, true)[0];
+    columns.push_back(gradient.select(1, i));
+  }
+  return at::stack(columns, 1).to(at::kDouble);
+}
+
+// Of s3 as learned and as the derivative of the learned s2, on the same points.
+Json evaluate_third(const Fit& fit, const Problem& problem, double sigma, int64_t count) {
+  at::NoGradGuard no_grad;
+  const Evaluation evaluation(problem, sigma, count);
+  double error = 0, autodiff = 0, first = 0;
+  std::vector<at::Tensor> sizes;                              // ‖s3‖², a point each
+  const auto part = [&](const linalg::SymmetricTensor& s3) {  // what is judged, [B, ...]
+    return (problem.diagonal ? s3.diagonal() : s3.dense()).to(at::kDouble);
+  };
+  evaluation.for_each(3, [&](const at::Tensor& x, const score::Jet& exact) {
+    const score::Jet jet = fit.model->evaluate(x, sigma, 3);
+    const at::Tensor truth = part(*exact.s3);
+    const auto derivative = [&] {  // dense D³ would not fit where only the diagonal is judged
+      return problem.diagonal ? diagonal_derivative(*fit.model, x, sigma)
+                              : part(score::third_by_autodiff(*fit.model, x, at::full({}, sigma)));
+    };
+    first += total(jet.s1 - exact.s1);
+    error += total(part(*jet.s3) - truth);
+    autodiff += total(derivative() - truth);
+    sizes.push_back(truth.flatten(1).square().sum(-1));
+  });
+  const double n = evaluation.count();
+  const at::Tensor sorted = std::get<0>(at::cat(sizes).sort(0, /*descending=*/true));
+  const double zero = sorted.sum().item<double>();
+  const int64_t rare = std::max<int64_t>(sorted.size(0) / 1000, 1);
+  return {{"error", error / n},
+          {"zero_error", zero / n},
+          {"s1_error", first / n},
+          {"autodiff_error", autodiff / n},
+          {"rare_share", sorted.narrow(0, 0, rare).sum().item<double>() / zero},
+          {"train_seconds", fit.seconds}};
+}
+
 int64_t num_points(const ReproduceOptions& options) { return options.fast ? 2000 : 10000; }
 
 FitOptions fit_options(const Budget& budget, const Method& method, int64_t rank, double sigma,
@@ -178,7 +235,7 @@ std::vector<AccuracyTask> second_order_tasks(const ReproduceOptions& options) {
   for (const Budget& budget : budgets(options.fast)) {
     for (const double sigma : sigmas(options.fast)) {
       for (const Method& method : methods()) {
-        for (const int64_t rank : method.direct ? budget.ranks : std::vector<int64_t>{kDiagonal}) {
+        for (const int64_t rank : structures(budget, method)) {
           for (int64_t seed = 0; seed < options.seeds; ++seed) {
             tasks.push_back(
                 second_order_task(budget, method, rank, sigma, seed, 0, num_points(options)));
@@ -205,6 +262,52 @@ std::vector<AccuracyTask> early_tasks(const ReproduceOptions& options) {
   return tasks;
 }
 
-std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions&) { return {}; }
+std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions& options) {
+  struct Setting {
+    const char* problem;
+    double sigma;
+    nets::Third structure;
+    int64_t rank, steps;
+  };
+  using nets::Third;
+  std::vector<Setting> settings{{"eight", 0.5, Third::kFull, 0, 1000}};
+  if (options.fast) {
+    settings[0].steps = 400;
+  } else {
+    settings.insert(settings.end(), {{"eight", 0.5, Third::kLowRank, 8, 1000},
+                                     {"eight", 1.0, Third::kFull, 0, 1000},
+                                     {"logistic", 0.5, Third::kDiagonal, 0, 2000},
+                                     {"mixture", 0.1, Third::kLowRank, 20, 1000},
+                                     {"mixture", 0.5, Third::kLowRank, 20, 1000}});
+  }
+  const Method centred{"centred"};
+  std::vector<AccuracyTask> tasks;
+  for (const Setting& setting : settings) {
+    for (Budget budget : budgets(false)) {
+      if (std::string(budget.problem) != setting.problem) continue;
+      budget.steps = setting.steps;
+      for (int64_t seed = 0; seed < options.seeds; ++seed) {
+        AccuracyTask task =
+            second_order_task(budget, centred, budget.ranks.back(), setting.sigma, seed, 0, 0);
+        FitOptions fitting = fit_options(budget, centred, budget.ranks.back(), setting.sigma, seed);
+        fitting.model.network.third = setting.structure;
+        fitting.model.network.third_rank = std::max<int64_t>(setting.rank, 1);
+        fitting.loss.gamma3 = 1;
+        task.row["method"] = "third_order";
+        task.row["rank"] =
+            setting.structure == Third::kFull ? rank_name(kFull) : rank_name(setting.rank);
+        const int64_t points = num_points(options);
+        task.task.key = fmt::format("{} {} points {}", task.row.dump(), task.task.key, points);
+        task.task.run = [fitting, points, name = std::string(setting.problem),
+                         sigma = setting.sigma] {
+          const Problem problem = make_problem(name);
+          return evaluate_third(fit(*problem.density, fitting), problem, sigma, points);
+        };
+        tasks.push_back(task);
+      }
+    }
+  }
+  return tasks;
+}
 
 }  // namespace scorejet::experiments

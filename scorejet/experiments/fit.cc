@@ -14,17 +14,15 @@ namespace scorejet::experiments {
 
 namespace {
 
-// A step of Adam after which the current weights outside `ranges` are what they were.
-void hold_all_but(const std::vector<training::FlatParameters::Range>& ranges,
-                  const training::FlatParameters& parameters, training::AdamState& adam,
-                  double rate, double ema) {
-  const at::Tensor held = parameters.values().clone();
-  training::adam_step(adam, parameters.values(), parameters.gradients(), rate, ema);
-  for (const auto& range : ranges) {
-    const int64_t size = range.end - range.begin;
-    held.narrow(0, range.begin, size).copy_(parameters.values().narrow(0, range.begin, size));
+// 0 where a parameter belongs to s1, 1 elsewhere.
+at::Tensor mask_first(const training::FlatParameters& parameters) {
+  at::Tensor mask = at::zeros_like(parameters.values());
+  for (const char* prefix : {"s2", "s3"}) {
+    for (const auto& range : parameters.ranges(prefix)) {
+      mask.narrow(0, range.begin, range.end - range.begin).fill_(1);
+    }
   }
-  at::Tensor(parameters.values()).copy_(held);
+  return mask;
 }
 
 }  // namespace
@@ -39,7 +37,7 @@ Fit fit(const distributions::Distribution& density, FitOptions options) {
                                                       probe.var(0).to(at::kFloat));
   training::FlatParameters parameters(result.model->network());
   training::AdamState adam = training::make_adam_state(parameters.values());
-  const std::vector<training::FlatParameters::Range> second = parameters.ranges("s2");
+  const at::Tensor others = mask_first(parameters);
 
   const auto begin = Clock::now();
   for (int64_t step = 0; step < options.steps; ++step) {
@@ -60,10 +58,10 @@ Fit fit(const distributions::Distribution& density, FitOptions options) {
     const double progress = static_cast<double>(step) / static_cast<double>(options.steps);
     const double rate = training::scheduled_rate(options.learning_rate, step, 50, progress);
     if (options.first_steps > 0 && step >= options.first_steps) {
-      hold_all_but(second, parameters, adam, rate, options.ema);
-    } else {
-      training::adam_step(adam, parameters.values(), parameters.gradients(), rate, options.ema);
+      parameters.gradients().mul_(others);  // without gradient and momentum Adam moves nothing
+      adam.first_moment.mul_(others);
     }
+    training::adam_step(adam, parameters.values(), parameters.gradients(), rate, options.ema);
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   at::Tensor(parameters.values()).copy_(adam.average);

@@ -56,6 +56,13 @@ void append_line(const std::filesystem::path& path, const std::string& line) {
   }
 }
 
+// A kill can leave a line without its end, to which the next would be joined.
+void end_last_line(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string text = io::read_text(path);
+  if (!text.empty() && text.back() != '\n') append_line(path, "\n");
+}
+
 // A worker's whole life. An error's text goes to the pipe `report`.
 [[noreturn]] void work(const std::vector<const Task*>& tasks, const std::filesystem::path& journal,
                        Shared& shared, int report) {
@@ -131,6 +138,7 @@ std::vector<Json> run_tasks(const std::string& label, const std::vector<Task>& t
     if (!results.contains(task.key)) missing.push_back(&task);
   }
   if (!missing.empty()) {
+    end_last_line(journal);
     run_missing(label, missing, journal);
     results = read_journal(journal);
   }

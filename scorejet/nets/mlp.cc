@@ -72,7 +72,8 @@ Mlp::Mlp(const NetworkOptions& options) : options_(options) {
   }
   // Last, so that orders one and two start from the same weights with it and without.
   if (options.third == Third::kNone) return;
-  if (!options.share_trunk) third_trunk_ = register_module("s3_trunk", make_trunk(options.dim));
+  if (!options.share_trunk)
+    third_trunk_ = register_module("s3_trunk", make_trunk(options.dim + 2 * options.width));
   if (options.third == Third::kFull) {
     const int64_t d = options.dim;
     third_entries_ =
@@ -93,17 +94,18 @@ Mlp::Mlp(const NetworkOptions& options) : options_(options) {
 Network::Features Mlp::features(const at::Tensor& x, const at::Tensor& noise, int order) {
   Features result;
   result.first = trunk_->forward(x, noise);
-  if (order >= 2) {
-    result.second = second_trunk_
-                        ? second_trunk_->forward(at::cat({x, result.first.detach()}, 1), noise)
-                        : result.first;
-  }
-  if (order >= 3) result.third = third_trunk_ ? third_trunk_->forward(x, noise) : result.first;
+  if (order < 2) return result;
+  result.second =
+      second_trunk_ ? second_trunk_->forward(at::cat({x, result.first}, 1), noise) : result.first;
+  if (order < 3) return result;
+  result.third = third_trunk_
+                     ? third_trunk_->forward(at::cat({x, result.first, result.second}, 1), noise)
+                     : result.first;
   return result;
 }
 
 at::Tensor Mlp::third_features(const at::Tensor& x, const at::Tensor& noise) {
-  return (third_trunk_ ? third_trunk_ : trunk_)->forward(x, noise);
+  return features(x, noise, 3).third;
 }
 
 at::Tensor Mlp::first_head(const at::Tensor& features) { return s1_->forward(features); }

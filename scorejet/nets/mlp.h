@@ -1,6 +1,7 @@
 // The network for vectors: residual hidden layers with σ added to each, linear heads. With trunks
-// of their own the second order's sees, beside x, the first's features (held constant): they
-// already know where the density turns, and what is learned of them comes from the quieter loss.
+// of their own each order's sees, beside x, the features of the orders below: they already know
+// where the density turns, and what is learned of them comes from the quieter loss. (Training keeps
+// the higher order's gradient from them.)
 #pragma once
 
 #include <torch/nn/modules/linear.h>

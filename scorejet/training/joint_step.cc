@@ -106,6 +106,15 @@ at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::T
   return (loss / scale.pow(3)).mean();
 }
 
+// The parameters of one order that has a trunk of its own.
+std::vector<at::Tensor> own_parameters(const ScoreModel& model, const std::string& prefix) {
+  std::vector<at::Tensor> own;
+  for (const auto& item : model.network().named_parameters()) {
+    if (item.key().starts_with(prefix)) own.push_back(item.value());
+  }
+  return own;
+}
+
 double gradient_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges) {
   double squares = 0;
   for (const auto& range : ranges) {
@@ -203,7 +212,10 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
     const double factor = norm2 > bound ? bound / norm2 : 1.0;
     torch::autograd::backward({features.first}, {first_gradient.add(second_gradient, factor)});
   } else {
-    torch::autograd::backward({features.first, features.second}, {first_gradient, second_gradient});
+    // Its own weights only: the lower order's features are read, not shaped.
+    torch::autograd::backward({features.second}, {second_gradient}, /*retain_graph=*/true, false,
+                              own_parameters(model, "s2"));
+    torch::autograd::backward({features.first}, {first_gradient});
   }
   // A group for each higher order's own parameters, and one for trunk and head of the first.
   const auto second = parameters.ranges("s2"), third = parameters.ranges("s3");
@@ -212,14 +224,18 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   const auto shared = complement(own, parameters.size());
   const at::Tensor gradients = parameters.gradients();
   if (order >= 3) {
-    const at::Tensor below = gradients.clone();
-    gradients.zero_();
     const at::Tensor loss3 =
         options.gamma3 * third_loss(model, points, s1.detach(), s2.detach(), batch, scale, options);
-    torch::autograd::backward({loss3});
     losses.third = loss3.item<double>() / (options.gamma3 * d);
-    clip_group(gradients, shared, options.trunk_share * gradient_norm(below, shared));
-    gradients.add_(below);
+    if (model.options().network.share_trunk) {
+      const at::Tensor below = gradients.clone();
+      gradients.zero_();
+      torch::autograd::backward({loss3});
+      clip_group(gradients, shared, options.trunk_share * gradient_norm(below, shared));
+      gradients.add_(below);
+    } else {
+      torch::autograd::backward({loss3}, {}, c10::nullopt, false, own_parameters(model, "s3"));
+    }
     losses.third_gradient = clip_group(gradients, third, options.clip_norm);
   }
   losses.first_gradient = clip_group(gradients, shared, options.clip_norm);

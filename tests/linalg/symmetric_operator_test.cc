@@ -37,6 +37,12 @@ TEST(SymmetricOperator, EqualsDenseAlgebra) {
     const at::Tensor shift = at::rand({4}, at::kDouble), scale = at::rand({4}, at::kDouble);
     expect_close(op.affine(shift, scale).dense(),
                  shift.view({-1, 1, 1}) * at::eye(7, at::kDouble) + scale.view({-1, 1, 1}) * dense);
+    for (const auto& c : operators(4, 7)) {
+      const at::Tensor squared = at::matmul(c.dense(), c.dense());
+      const at::Tensor exact = (dense * squared).sum({1, 2});
+      EXPECT_LE((congruence_trace(op, c) - exact).abs().max().item<double>(),
+                1e-11 * (dense.abs() * squared.abs()).sum().item<double>());
+    }
     expect_close(concatenate({op.slice(0, 1), op.slice(1, 3)}).dense(), dense);
   }
 }

@@ -64,6 +64,35 @@ TEST(ScoreModel, FactorsAreBoundedWhateverTheWeights) {
   }
 }
 
+// In units of the data the scores stay of the data's size as σ → 0; in units of the noise they
+// grow.
+TEST(ScoreModel, DataScaleStaysBoundedAsTheNoiseVanishes) {
+  torch::manual_seed(5);
+  const at::Tensor x = torch::randn({8, 6});
+  torch::NoGradGuard no_grad;
+  for (nets::Hessian hessian :
+       {nets::Hessian::kDiagonal, nets::Hessian::kLowRank, nets::Hessian::kFull}) {
+    for (Parameterisation parameterisation : {Parameterisation::kPsd, Parameterisation::kFree}) {
+      const auto sizes = [&](OutputScale scale) {
+        torch::manual_seed(6);
+        ScoreModelOptions options = small(hessian, parameterisation);
+        options.scale = scale;
+        ScoreModel model(options, torch::zeros({6}), torch::ones({6}));
+        scramble(model, 0.3);
+        const score::Jet jet = model.evaluate(x, 1e-3, 2);
+        return std::pair(jet.s1.abs().max().item<double>(),
+                         jet.s2->dense().abs().max().item<double>());
+      };
+      const auto [s1, s2] = sizes(OutputScale::kData);
+      EXPECT_LT(s1, 100);
+      EXPECT_LT(s2, 1000);  // the floor of the psd diagonals is 1e-5/σ² = 10
+      const auto [noisy1, noisy2] = sizes(OutputScale::kNoise);
+      EXPECT_GT(noisy1, 100);
+      EXPECT_GT(noisy2, 1000);
+    }
+  }
+}
+
 TEST(ScoreModel, OrderOneNeedsNoHessianAndOrderTwoSaysSo) {
   ScoreModel model(small(nets::Hessian::kNone, Parameterisation::kPsd), torch::zeros({6}),
                    torch::ones({6}));

@@ -41,26 +41,6 @@ TEST(Network, HeadsHaveTheirShapesAndFollowSigma) {
   }
 }
 
-TEST(Network, SeparateTrunksDoNotShareGradients) {
-  torch::manual_seed(6);
-  for (const char* kind : {"mlp", "unet"}) {
-    for (bool share : {true, false}) {
-      const auto network = make_network(options_of(kind, share));
-      const auto features = network->features(torch::randn({2, 288}), torch::zeros({2}), 2);
-      const HessianOutputs second = network->second_head(features.second);
-      (second.diagonal.sum() + second.factor.square().sum()).backward();
-      bool first_moved = false;
-      for (const auto& item : network->named_parameters()) {
-        const bool own = item.key().rfind("s2", 0) == 0;
-        const at::Tensor& gradient = item.value().grad();
-        if (!own && gradient.defined() && gradient.abs().sum().item<double>() > 0)
-          first_moved = true;
-      }
-      EXPECT_EQ(first_moved, share) << kind;
-    }
-  }
-}
-
 TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {
   const at::Tensor x = torch::randn({4, 288}), noise = torch::zeros({4});
   for (const char* kind : {"mlp", "unet"}) {

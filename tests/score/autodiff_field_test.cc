@@ -90,6 +90,29 @@ TEST(AutodiffField, DifferentiatesTheNetworks) {
   }
 }
 
+// With a trunk each the higher order reads the lower one's features: its derivative goes through
+// them.
+TEST(ThirdByAutodiff, DifferentiatesThroughTheLowerOrdersTrunk) {
+  torch::manual_seed(55);
+  models::ScoreModelOptions options;
+  options.network.dim = 3;
+  options.network.width = 16;
+  options.network.hessian = nets::Hessian::kFull;
+  options.network.share_trunk = false;
+  models::ScoreModel model(options, at::zeros({3}), at::ones({3}));
+  torch::NoGradGuard no_grad;
+  for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * at::randn_like(p));
+  const at::Tensor x = at::randn({5, 3}), v = at::randn({5, 3});
+  const double step = 1e-2;
+  const auto along = [&](double t) {  // vᵀ s2(x + t v) v
+    return model.evaluate(x + t * v, 0.5, 2).s2->quadratic_form(v);
+  };
+  const at::Tensor difference = (along(step) - along(-step)) / (2 * step);
+  const at::Tensor exact = third_by_autodiff(model, x, at::full({}, 0.5)).cubic_form(v);
+  // Central differences in float32: truncation 1e-4, rounding 1e-7/1e-2.
+  EXPECT_LT((exact - difference).norm().item<double>(), 1e-2 * difference.norm().item<double>());
+}
+
 TEST(ThirdByAutodiff, EqualsExactThirdOrderOfMixture) {
   torch::manual_seed(54);
   const at::Tensor root = at::randn({3, 4, 4}, at::kDouble);

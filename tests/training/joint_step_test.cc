@@ -45,6 +45,37 @@ at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
   return gradient;
 }
 
+// With a trunk each the second order reads the first's features (mlp) and leaves them alone.
+TEST(JointStep, SeparateTrunksKeepTheSecondOrderToItself) {
+  for (const char* kind : {"mlp", "unet"}) {
+    const auto gradient = [&](double gamma, bool share) {
+      torch::manual_seed(9);
+      models::ScoreModelOptions options;
+      options.network.kind = kind;
+      options.network.dim = 16;
+      options.network.image_shape = {1, 4, 4};
+      options.network.width = 16;
+      options.network.channels = 8;
+      options.network.rank = 2;
+      options.network.share_trunk = share;
+      Problem p{models::ScoreModel(options, torch::zeros({16}), torch::ones({16})),
+                FlatParameters(*nets::make_network(options.network)),
+                {}};
+      {
+        torch::NoGradGuard no_grad;
+        for (at::Tensor& q : p.model.network().parameters()) q.add_(0.2 * torch::randn_like(q));
+      }
+      p.parameters = FlatParameters(p.model.network());
+      p.batch = {torch::randn({8, 16}), torch::randn({8, 16}), torch::full({8}, 0.4)};
+      return shared_gradient(p, gamma, 1.0);
+    };
+    const at::Tensor weak = gradient(1e-6, false), strong = gradient(1.0, false);
+    EXPECT_GT(weak.norm().item<double>(), 0) << kind;
+    EXPECT_TRUE(weak.equal(strong)) << kind;
+    EXPECT_FALSE(gradient(1e-6, true).equal(gradient(1.0, true))) << kind << " control";
+  }
+}
+
 TEST(JointStep, TrunkTakesNoMoreThanItsShareOfTheSecondOrder) {
   const Problem p = make_problem();
   const at::Tensor alone = shared_gradient(p, 0.1, 1e-9);
