@@ -143,8 +143,8 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
     diagonal = p.gaussian + p.scale.square() * relative2 * raw.diagonal;
   }
   if (options_.scale == OutputScale::kData) {
-    return SymmetricOperator::from_low_rank(
-        diagonal, (p.scale * p.relative).unsqueeze(-1) * raw.factor);
+    return SymmetricOperator::from_low_rank(diagonal,
+                                            (p.scale * p.relative).unsqueeze(-1) * raw.factor);
   }
   return SymmetricOperator::from_low_rank(
       diagonal, p.scale.unsqueeze(-1) * bounded(raw.factor / root(raw.factor.size(2))));

@@ -113,7 +113,7 @@ TEST(Fit, HoldsS1AfterItsSteps) {
   options.steps = 1;
   const at::Tensor once = s1_of(fit(*problem.density, options), x);
   EXPECT_LT((held - once).abs().max().item<double>(), 1e-3);  // their averages differ by a little
-  EXPECT_GT((trained - once).abs().max().item<double>(), 0.1);
+  EXPECT_GT((trained - once).abs().max().item<double>(), 1e-2);
 }
 
 TEST(Problems, EachHasExactScores) {
