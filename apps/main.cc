@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   g_command_line = "scorejet";
   for (int i = 1; i < argc; ++i) g_command_line += std::string(" ") + argv[i];
   CLI::App app{
-      "Learn first- and second-order scores of a data distribution by denoising, and use them:\n"
+      "Learn scores of order one to three of a data distribution by denoising, and use them:\n"
       "denoise with error bars, sample with curvature.\n\nExample:\n"
       "  scorejet data fetch mnist && scorejet train configs/quickstart.toml --out runs/mnist"};
   app.name("scorejet");
