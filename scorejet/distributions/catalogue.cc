@@ -43,9 +43,10 @@ std::unique_ptr<Distribution> make_planar(const std::string& name) {
   for (const auto& [known, make] : entries()) {
     if (known == name) return make();
   }
-  base::fail_argument("distributions::make_planar",
-                      "name must be one of {}; got \"{}\" (nearest: {})",
-                      fmt::join(planar_names(), ", "), name, base::nearest(name, planar_names()));
+  const std::string near = base::nearest(name, planar_names());
+  base::fail_argument("distributions::make_planar", "name must be one of {}; got \"{}\"{}",
+                      fmt::join(planar_names(), ", "), name,
+                      near.empty() ? "" : fmt::format(" (nearest: {})", near));
 }
 
 }  // namespace scorejet::distributions
