@@ -58,15 +58,15 @@ TEST(JointStep, SeparateTrunksKeepTheSecondOrderToItself) {
       options.network.channels = 8;
       options.network.rank = 2;
       options.network.share_trunk = share;
-      Problem p{models::ScoreModel(options, torch::zeros({16}), torch::ones({16})),
-                FlatParameters(*nets::make_network(options.network)),
-                {}};
+      models::ScoreModel model(options, torch::zeros({16}), torch::ones({16}));
       {
         torch::NoGradGuard no_grad;
-        for (at::Tensor& q : p.model.network().parameters()) q.add_(0.2 * torch::randn_like(q));
+        for (at::Tensor& q : model.network().parameters()) q.add_(0.2 * torch::randn_like(q));
       }
-      p.parameters = FlatParameters(p.model.network());
-      p.batch = {torch::randn({8, 16}), torch::randn({8, 16}), torch::full({8}, 0.4)};
+      FlatParameters parameters(model.network());
+      const Problem p{std::move(model),
+                      std::move(parameters),
+                      {torch::randn({8, 16}), torch::randn({8, 16}), torch::full({8}, 0.4)}};
       return shared_gradient(p, gamma, 1.0);
     };
     const at::Tensor weak = gradient(1e-6, false), strong = gradient(1.0, false);
