@@ -44,9 +44,13 @@ void Progress::update(int64_t done, const std::string& details) {
   draw(done, details);
 }
 
+double Progress::seconds() const {
+  return std::chrono::duration<double>(Clock::now() - begin_).count();
+}
+
 void Progress::draw(int64_t done, const std::string& details) {
-  const std::chrono::duration<double> elapsed = Clock::now() - begin_;
-  const double rate = static_cast<double>(done - start_) / std::max(elapsed.count(), 1e-9);
+  const double elapsed = seconds();
+  const double rate = static_cast<double>(done - start_) / std::max(elapsed, 1e-9);
   const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0;
   const double share = total_ > 0 ? static_cast<double>(done) / static_cast<double>(total_) : 1;
   if (!terminal_) {

@@ -22,6 +22,7 @@ class Progress {
   // Prints a line of its own without tearing the bar.
   void message(const std::string& text);
   void finish(const std::string& details);
+  double seconds() const;  // since the start
 
  private:
   void draw(int64_t done, const std::string& details);

@@ -179,6 +179,29 @@ at::Tensor congruence_trace(const SymmetricOperator& a, const SymmetricOperator&
   return diagonal + c.apply(a.factor()).square().sum({1, 2});
 }
 
+SymmetricOperator select_rows(const at::Tensor& mask, const SymmetricOperator& first,
+                              const SymmetricOperator& second) {
+  if (first.structure() != second.structure()) {
+    base::fail_argument("linalg::select_rows", "operators must share one structure; got {} and {}",
+                        structure_name(first.structure()), structure_name(second.structure()));
+  }
+  const at::Tensor vector_mask = mask.view({-1, 1}), matrix_mask = mask.view({-1, 1, 1});
+  if (first.structure() == Structure::kDense) {
+    return SymmetricOperator::from_dense(at::where(matrix_mask, first.matrix(), second.matrix()));
+  }
+  const at::Tensor a = at::where(vector_mask, first.diagonal_part(), second.diagonal_part());
+  if (first.structure() == Structure::kDiagonal) return SymmetricOperator::from_diagonal(a);
+  return SymmetricOperator::from_low_rank(a,
+                                          at::where(matrix_mask, first.factor(), second.factor()));
+}
+
+at::Tensor finite_rows(const SymmetricOperator& op) {
+  if (op.structure() == Structure::kDense) return at::isfinite(op.matrix()).all(-1).all(-1);
+  const at::Tensor good = at::isfinite(op.diagonal_part()).all(-1);
+  if (op.structure() == Structure::kDiagonal) return good;
+  return good.logical_and(at::isfinite(op.factor()).all(-1).all(-1));
+}
+
 SymmetricOperator concatenate(const std::vector<SymmetricOperator>& parts) {
   if (parts.empty()) base::fail_argument("linalg::concatenate", "parts must not be empty");
   std::vector<at::Tensor> first, second;

@@ -73,6 +73,14 @@ at::Tensor congruence_trace(const SymmetricOperator& a, const SymmetricOperator&
 // The diagonal of C², the squared norms of its rows, [B, D]. Cost: O(B D r²), or O(B D²).
 at::Tensor square_diagonal(const SymmetricOperator& c);
 
+// Rows of the batch: those of `first` where mask [B] is true, of `second` elsewhere (same
+// structure, D and r). Errors: std::invalid_argument for different structures.
+SymmetricOperator select_rows(const at::Tensor& mask, const SymmetricOperator& first,
+                              const SymmetricOperator& second);
+
+// Whether each row of the batch has no NaN and no infinity in its parts, [B] bool.
+at::Tensor finite_rows(const SymmetricOperator& op);
+
 // One operator whose batch is that of all of them, in order (same structure, D and r).
 SymmetricOperator concatenate(const std::vector<SymmetricOperator>& parts);
 

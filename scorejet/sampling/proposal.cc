@@ -1,0 +1,60 @@
+#include "scorejet/sampling/proposal.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "scorejet/linalg/matrix_function.h"
+
+namespace scorejet::sampling {
+namespace {
+
+// Q v or Qᵀ v, v [C, D].
+at::Tensor rotate(const at::Tensor& vectors, const at::Tensor& v, bool transposed) {
+  if (!vectors.defined()) return v;
+  const at::Tensor matrix = transposed ? vectors.transpose(1, 2) : vectors;
+  return at::matmul(matrix, v.unsqueeze(-1)).squeeze(-1);
+}
+
+}  // namespace
+
+Gaussian langevin_proposal(const ChainState& state, const at::Tensor& step_size,
+                           const KernelOptions&) {
+  const at::Tensor epsilon = step_size.unsqueeze(-1);
+  return {state.x + epsilon * state.jet.s1, (2 * epsilon).expand_as(state.x), {}, {}};
+}
+
+Gaussian ozaki_proposal(const ChainState& state, const at::Tensor& step_size,
+                        const KernelOptions& options) {
+  const at::Tensor epsilon = step_size.unsqueeze(-1);
+  const at::Tensor t = epsilon * state.eigenvalues;
+  const at::Tensor held = t.clamp_max(options.max_growth);
+  Gaussian result;
+  const at::Tensor drift =
+      epsilon * linalg::phi1(held) * rotate(state.eigenvectors, state.jet.s1, true);
+  result.mean = state.x + rotate(state.eigenvectors, drift, false);
+  result.variance = 2 * epsilon * linalg::phi1(2 * held);
+  result.vectors = state.eigenvectors;
+  result.bounded = t.amax(-1) > options.max_growth;
+  return result;
+}
+
+at::Tensor draw(const Gaussian& gaussian, const at::Tensor& noise) {
+  return gaussian.mean + rotate(gaussian.vectors, gaussian.variance.sqrt() * noise, false);
+}
+
+at::Tensor log_density(const Gaussian& gaussian, const at::Tensor& x) {
+  const at::Tensor residual = rotate(gaussian.vectors, x - gaussian.mean, true).to(at::kDouble);
+  const at::Tensor variance = gaussian.variance.to(at::kDouble);
+  return -0.5 * (residual.square() / variance + (2 * std::numbers::pi * variance).log()).sum(-1);
+}
+
+at::Tensor line_difference(const ChainState& from, const ChainState& to) {
+  const at::Tensor d = to.x - from.x;
+  const at::Tensor slope = ((from.jet.s1 + to.jet.s1) * d).sum(-1, false, at::kDouble);
+  const at::Tensor bend = from.jet.s2->quadratic_form(d) - to.jet.s2->quadratic_form(d);
+  return slope / 2 + bend.to(at::kDouble) / 12;
+}
+
+}  // namespace scorejet::sampling

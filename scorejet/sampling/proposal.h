@@ -1,0 +1,30 @@
+// The Gaussian proposals of the adjusted kernels, with their densities. Change what a
+// Metropolis-Hastings ratio is made of here.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "scorejet/sampling/kernel.h"
+
+namespace scorejet::sampling {
+
+// N(mean, Q diag(variance) Qᵀ), one a chain.
+struct Gaussian {
+  at::Tensor mean, variance;  // [C, D]
+  at::Tensor vectors;         // Q [C, D, D]; undefined: the identity
+  at::Tensor bounded;         // [C] bool, as StepInfo::bounded
+};
+
+// Where langevin and ozaki go from `state` (see kernels()).
+Gaussian langevin_proposal(const ChainState& state, const at::Tensor& step_size,
+                           const KernelOptions& options);
+Gaussian ozaki_proposal(const ChainState& state, const at::Tensor& step_size,
+                        const KernelOptions& options);
+
+at::Tensor draw(const Gaussian& gaussian, const at::Tensor& noise);     // noise [C, D] -> [C, D]
+at::Tensor log_density(const Gaussian& gaussian, const at::Tensor& x);  // [C], float64
+
+// log p(to) − log p(from) from the jets at both ends: Hermite's rule along the line. [C], float64.
+at::Tensor line_difference(const ChainState& from, const ChainState& to);
+
+}  // namespace scorejet::sampling
