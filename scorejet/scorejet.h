@@ -16,6 +16,8 @@
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/chains.h"
+#include "scorejet/sampling/comparison.h"
+#include "scorejet/sampling/diagnostics.h"
 #include "scorejet/sampling/kernel.h"
 #include "scorejet/score/autodiff_field.h"
 #include "scorejet/training/run_folder.h"
