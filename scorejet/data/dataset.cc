@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "scorejet/base/check.h"
 #include "scorejet/io/atomic_file.h"
@@ -60,6 +61,30 @@ at::Tensor read_cifar_sheet(const fs::path& path) {
   return x.permute({0, 2, 1}).reshape({x.size(0), 3072});
 }
 
+// `labels`, read from `path`, must be those of so many samples.
+void check_labels(const at::Tensor& labels, int64_t num_samples, const fs::path& path) {
+  constexpr int64_t kLast = 9;  // of every set that load_splits knows by name
+  if (labels.dim() != 1 || labels.size(0) != num_samples) {
+    base::fail_runtime(kWhere, "{} must hold a label for each of {} samples; got {}", path.string(),
+                       num_samples, io::shape_string(labels.sizes().vec()));
+  }
+  const int64_t min = labels.min().item<int64_t>(), max = labels.max().item<int64_t>();
+  if (min < 0 || max > kLast) {
+    base::fail_runtime(kWhere, "{} must hold labels from 0 to {}; got {}", path.string(), kLast,
+                       min < 0 ? min : max);
+  }
+}
+
+// The MNIST family: an IDX file of images and, where it is there, one of labels.
+Dataset load_idx(const fs::path& images, const fs::path& labels, const std::string& name) {
+  Dataset dataset = from_array(io::read_idx(images), images.string());
+  dataset.name = name;
+  if (!fs::exists(labels)) return dataset;
+  dataset.labels = io::to_tensor(io::read_idx(labels)).to(at::kLong);
+  check_labels(dataset.labels, dataset.size(), labels);
+  return dataset;
+}
+
 // One of CIFAR-10's official binary files: rows of a label byte and 3072 colour bytes, by channel.
 at::Tensor read_cifar_binary(const fs::path& path) {
   constexpr int64_t kRow = 1 + 3072, kRows = 10000;
@@ -68,21 +93,38 @@ at::Tensor read_cifar_binary(const fs::path& path) {
     base::fail_runtime(kWhere, "{} must have {} bytes; got {}", path.string(), kRow * kRows,
                        bytes.size());
   }
-  const at::Tensor all =
-      at::from_blob(const_cast<std::byte*>(bytes.data()), {kRows, kRow}, at::kByte);
-  const int64_t label = all.select(1, 0).max().item<int64_t>();
-  if (label > 9) {
-    base::fail_runtime(kWhere, "{} must hold labels from 0 to 9; got {}", path.string(), label);
-  }
-  return all.narrow(1, 1, 3072).clone();
+  return at::from_blob(const_cast<std::byte*>(bytes.data()), {kRows, kRow}, at::kByte).clone();
 }
 
-Dataset from_cifar(const std::vector<fs::path>& files) {
-  std::vector<at::Tensor> parts;
+Dataset load_cifar_binary(const std::vector<fs::path>& files) {
+  std::vector<at::Tensor> samples, labels;
   for (const fs::path& file : files) {
-    parts.push_back(file.extension() == ".bin" ? read_cifar_binary(file) : read_cifar_sheet(file));
+    const at::Tensor rows = read_cifar_binary(file);
+    samples.push_back(rows.narrow(1, 1, 3072));
+    labels.push_back(rows.select(1, 0));
+    check_labels(labels.back(), rows.size(0), file);
   }
-  return {"cifar10", at::cat(parts), {3, 32, 32}};
+  return {"cifar10", at::cat(samples), {3, 32, 32}, at::cat(labels).to(at::kLong)};
+}
+
+// The sheets' labels: one JSON array of numbers, of all sheets in turn.
+at::Tensor read_json_labels(const fs::path& path) {
+  const nlohmann::json array = nlohmann::json::parse(io::read_text(path), nullptr, false);
+  const auto whole = [](const nlohmann::json& entry) { return entry.is_number_integer(); };
+  if (!array.is_array() || !std::all_of(array.begin(), array.end(), whole)) {
+    base::fail_runtime(kWhere, "{} must be a JSON array of whole numbers", path.string());
+  }
+  return at::tensor(array.get<std::vector<int64_t>>());
+}
+
+Dataset load_cifar_sheets(const std::vector<fs::path>& files, const fs::path& labels) {
+  std::vector<at::Tensor> parts;
+  for (const fs::path& file : files) parts.push_back(read_cifar_sheet(file));
+  Dataset dataset{"cifar10", at::cat(parts), {3, 32, 32}};
+  if (!fs::exists(labels)) return dataset;
+  dataset.labels = read_json_labels(labels);
+  check_labels(dataset.labels, dataset.size(), labels);
+  return dataset;
 }
 
 fs::path require(const fs::path& path, const std::string& name) {
@@ -94,7 +136,8 @@ fs::path require(const fs::path& path, const std::string& name) {
 }
 
 Dataset rows(const Dataset& from, int64_t first, int64_t count) {
-  return {from.name, from.samples.narrow(0, first, count), from.image_shape};
+  return {from.name, from.samples.narrow(0, first, count), from.image_shape,
+          from.labels.defined() ? from.labels.narrow(0, first, count) : at::Tensor()};
 }
 
 Dataset load_png_folder(const fs::path& path) {
@@ -165,18 +208,24 @@ DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t 
   Dataset all, test;
   if (name == "cifar10") {
     // The sheets that fetch brings, or the official binary files put there by hand.
-    const char* extension = fs::exists(dir / name / "test_batch.bin") ? "bin" : "png";
+    const fs::path folder = dir / name;
+    const bool binary = fs::exists(folder / "test_batch.bin");
+    const char* extension = binary ? "bin" : "png";
     std::vector<fs::path> batches;
     for (int i = 1; i <= 5; ++i) {
-      batches.push_back(require(dir / name / fmt::format("data_batch_{}.{}", i, extension), name));
+      batches.push_back(require(folder / fmt::format("data_batch_{}.{}", i, extension), name));
     }
-    const fs::path last = require(dir / name / fmt::format("test_batch.{}", extension), name);
-    all = from_cifar(batches);
-    test = from_cifar({last});
+    const fs::path last = require(folder / fmt::format("test_batch.{}", extension), name);
+    all = binary ? load_cifar_binary(batches)
+                 : load_cifar_sheets(batches, folder / "train_lables.json");  // spelt so there
+    test =
+        binary ? load_cifar_binary({last}) : load_cifar_sheets({last}, folder / "test_lables.json");
   } else if (name == "mnist" || name == "fashion-mnist") {
-    all = load_file(require(dir / name / "train-images-idx3-ubyte", name));
-    test = load_file(require(dir / name / "t10k-images-idx3-ubyte", name));
-    all.name = test.name = name;
+    const fs::path folder = dir / name;
+    all = load_idx(require(folder / "train-images-idx3-ubyte", name),
+                   folder / "train-labels-idx1-ubyte", name);
+    test = load_idx(require(folder / "t10k-images-idx3-ubyte", name),
+                    folder / "t10k-labels-idx1-ubyte", name);
   } else {
     all = load_file(name);
   }

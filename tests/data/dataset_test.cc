@@ -105,6 +105,7 @@ TEST(Cifar10, ReadsTheOfficialBinaryFiles) {
   }
   const DatasetSplits splits = load_splits("cifar10", scratch / "", 1000);
   EXPECT_EQ(splits.train.size(), 49000);
+  EXPECT_TRUE(splits.validation.labels.equal(at::full({1000}, 9, at::kLong)));
   EXPECT_EQ(splits.test.slice(0, 1)[0][0].item<float>(), 1.f);  // the label byte is gone
   EXPECT_EQ(splits.test.slice(0, 1).sum().item<float>(), 1.f);
   rows[0] = 10;
@@ -115,6 +116,71 @@ TEST(Cifar10, ReadsTheOfficialBinaryFiles) {
   rows.pop_back();
   io::write_file(scratch / "cifar10" / "test_batch.bin", rows);
   EXPECT_NE(error_of([&] { load_splits("cifar10", scratch / "", 1000); }).find("30730000 bytes"),
+            std::string::npos);
+}
+
+// A sheet of CIFAR-10: images of one pixel value each, that of `first` + row.
+void write_sheet(const fs::path& path, int64_t num_rows, int64_t first) {
+  const at::Tensor value = at::arange(first, first + num_rows).view({-1, 1, 1}).to(at::kByte);
+  io::write_png(path, array_of(value.expand({num_rows, 1024, 3}).contiguous()));
+}
+
+TEST(Cifar10, SheetsHaveLabelsWhereTheirFilesAreThere) {
+  const Scratch scratch;
+  const fs::path folder = scratch / "cifar10";
+  fs::create_directory(folder);
+  for (int i = 0; i < 5; ++i) {
+    write_sheet(folder / fmt::format("data_batch_{}.png", i + 1), 2, 2 * i);
+  }
+  write_sheet(folder / "test_batch.png", 2, 0);
+  EXPECT_FALSE(load_splits("cifar10", scratch / "", 3).train.labels.defined());
+
+  io::write_file(folder / "train_lables.json", "[0,1,2,3,4,5,6,7,8,9]");
+  const DatasetSplits splits = load_splits("cifar10", scratch / "", 3);
+  EXPECT_FALSE(splits.test.labels.defined());
+  for (const Dataset& part : {splits.train, splits.validation}) {  // labels stay with their images
+    EXPECT_TRUE(part.labels.equal(part.samples.select(1, 0).to(at::kLong))) << part.labels;
+  }
+
+  const auto error = [&](const char* labels) {
+    io::write_file(folder / "test_lables.json", labels);
+    return error_of([&] { load_splits("cifar10", scratch / "", 3); });
+  };
+  EXPECT_EQ(error("[1,9]"), "");
+  EXPECT_NE(error("[1,2,3]").find("test_lables.json must hold a label for each of 2 samples"),
+            std::string::npos);
+  EXPECT_NE(error("[1,10]").find("labels from 0 to 9; got 10"), std::string::npos);
+  EXPECT_NE(error("[1,-2]").find("labels from 0 to 9; got -2"), std::string::npos);
+  for (const char* text : {"[1,2", "[1,0.5]", "{\"a\":1}"}) {
+    EXPECT_NE(error(text).find("JSON array of whole numbers"), std::string::npos) << text;
+  }
+}
+
+// An IDX file of bytes.
+std::string idx(const std::vector<uint8_t>& sizes, const std::string& bytes) {
+  std::string text{'\0', '\0', '\x08', static_cast<char>(sizes.size())};
+  for (const uint8_t size : sizes) {
+    text += std::string(3, '\0');
+    text += static_cast<char>(size);
+  }
+  return text += bytes;
+}
+
+TEST(Mnist, HasLabelsWhereTheirFilesAreThere) {
+  const Scratch scratch;
+  const fs::path folder = scratch / "mnist";
+  fs::create_directory(folder);
+  io::write_file(folder / "train-images-idx3-ubyte", idx({3, 1, 2}, "\7\7\2\2\5\5"));
+  io::write_file(folder / "t10k-images-idx3-ubyte", idx({1, 1, 2}, "\1\1"));
+  EXPECT_FALSE(load_splits("mnist", scratch / "", 1).validation.labels.defined());
+  io::write_file(folder / "train-labels-idx1-ubyte", idx({3}, "\7\2\5"));
+  const DatasetSplits splits = load_splits("mnist", scratch / "", 1);
+  EXPECT_TRUE(splits.train.labels.equal(at::tensor({7, 2}, at::kLong)));
+  EXPECT_TRUE(splits.validation.labels.equal(at::tensor({5}, at::kLong)));
+  EXPECT_FALSE(splits.test.labels.defined());
+  EXPECT_EQ(splits.train.name, "mnist");
+  io::write_file(folder / "t10k-labels-idx1-ubyte", idx({2}, "\1\1"));
+  EXPECT_NE(error_of([&] { load_splits("mnist", scratch / "", 1); }).find("each of 1 samples"),
             std::string::npos);
 }
 
