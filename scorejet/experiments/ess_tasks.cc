@@ -1,0 +1,238 @@
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "scorejet/base/seed.h"
+#include "scorejet/experiments/ess.h"
+#include "scorejet/experiments/fit.h"
+#include "scorejet/experiments/sampling_problems.h"
+#include "scorejet/sampling/chains.h"
+#include "scorejet/sampling/comparison.h"
+#include "scorejet/sampling/diagnostics.h"
+
+namespace scorejet::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Score evaluations of each chain at one setting; chains start from exact draws of p_sigma, so that
+// what is measured is mixing and bias, not the way there.
+struct Budget {
+  int64_t num_chains = 128, evaluations = 2000;
+  int64_t coarse = 9, fine = 5;  // step sizes over the whole range, then around the best
+};
+
+Budget budget(bool fast) { return fast ? Budget{64, 400, 6, 3} : Budget{}; }
+
+struct Setting {
+  double step_size = 0;
+  int64_t leapfrog_steps = 16;  // of hmc
+};
+
+// Everything that is the same for all kernels on a problem.
+struct Arena {
+  const SamplingProblem& problem;
+  Budget budget;
+  uint64_t seed;
+  at::Tensor x0, reference;  // exact draws of p_sigma, [C, D] and [2000, D]
+  at::Tensor mean, whiten;   // (x − mean) whiten has the identity as its covariance
+  double tolerance = 0;      // the energy distance to a copy of p_sigma that is 10 % too wide
+};
+
+constexpr int64_t kReference = 2000;
+
+at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t seed,
+                       const char* stream) {
+  at::Generator generator = base::make_generator(seed, stream);
+  const at::Tensor x = problem.density->sample(count, generator).to(at::kDouble);
+  return x + problem.sigma * at::randn(x.sizes(), generator, x.options());
+}
+
+Arena make_arena(const SamplingProblem& problem, const Budget& budget, uint64_t seed) {
+  Arena arena{problem, budget, seed};
+  arena.x0 = exact_draws(problem, budget.num_chains, seed, "starts");
+  const at::Tensor many = exact_draws(problem, 100000, seed, "whitening");
+  arena.mean = many.mean(0);
+  const auto [variances, axes] = at::linalg_eigh(at::cov(many.t()));
+  arena.whiten = axes / variances.sqrt();
+  const auto whitened = [&](const at::Tensor& x) {
+    return at::matmul(x - arena.mean, arena.whiten);
+  };
+  arena.reference = whitened(exact_draws(problem, kReference, seed, "reference"));
+  // A fixed number of the density: from more draws than a chain's are judged by.
+  const at::Tensor one = whitened(many.narrow(0, 0, 5000));
+  const at::Tensor other = 1.1 * whitened(many.narrow(0, 5000, 5000));
+  arena.tolerance = sampling::energy_distance(one, other).distance;
+  return arena;
+}
+
+struct Score {
+  Setting setting;
+  double ess_per_1000 = 0, tail = 0, per_second = 0, bias = 0, rhat = 0, acceptance = 0;
+  bool valid = false;  // no chain was stopped and the bias is within the tolerance
+};
+
+Score measure(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
+              const Setting& setting, at::ScalarType dtype) {
+  const SamplingProblem& problem = arena.problem;
+  const sampling::Target target{&field, problem.sigma, [&](const at::Tensor& x, double sigma) {
+                                  return problem.density->log_density(
+                                      x, at::full({}, sigma, x.options()));
+                                }};
+  const bool hmc = std::string(kernel.name) == "hmc";
+  const int64_t per_step = hmc ? setting.leapfrog_steps : 1;
+  const sampling::ChainOptions options{.num_steps = arena.budget.evaluations / per_step,
+                                       .seed = arena.seed};
+  const auto begin = std::chrono::steady_clock::now();
+  const sampling::ChainResult result = sampling::run_chains(
+      target, kernel, arena.x0.to(dtype),
+      {.step_size = setting.step_size, .leapfrog_steps = setting.leapfrog_steps}, options);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+
+  Score score;
+  score.setting = setting;
+  if ((result.chains.stopped_at >= 0).any().item<bool>()) return score;
+  const at::Tensor draws = at::matmul(
+      result.positions.narrow(1, 1, options.num_steps).to(at::kDouble) - arena.mean, arena.whiten);
+  const sampling::ChainSummary summary = sampling::summarise(draws);
+  const double thousands = static_cast<double>(arena.budget.num_chains * options.num_steps *
+                                               per_step) / 1000;
+  const double least = summary.ess_bulk.min().item<double>();
+  if (!std::isfinite(least)) return score;
+  score.ess_per_1000 = least / thousands;
+  score.tail = summary.ess_tail.min().item<double>() / thousands;
+  score.per_second = least / seconds.count();
+  score.rhat = summary.rhat.max().item<double>();
+  const at::Tensor half = draws.narrow(1, options.num_steps / 2, options.num_steps / 2);
+  const at::Tensor flat = half.reshape({-1, half.size(-1)});
+  const at::Tensor rows =
+      at::linspace(0, static_cast<double>(flat.size(0) - 1), kReference, at::kDouble).to(at::kLong);
+  score.bias =
+      sampling::energy_distance(flat.index_select(0, rows), arena.reference).distance;
+  score.valid = score.bias <= arena.tolerance;
+  const at::Tensor acceptance = result.acceptance();
+  score.acceptance = acceptance.defined() ? acceptance.mean().item<double>() : NAN;
+  return score;
+}
+
+bool better(const Score& a, const Score& b) {
+  return a.valid && (!b.valid || a.ess_per_1000 > b.ess_per_1000);
+}
+
+// The best of `coarse` step sizes over the whole range and `fine` more around the best of those; for
+// hmc the second half of the budget goes to the number of leapfrog steps.
+Score tune(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
+           at::ScalarType dtype) {
+  const double low = std::log(arena.problem.smallest_step);
+  const double high = std::log(arena.problem.largest_step);
+  const double gap = (high - low) / static_cast<double>(arena.budget.coarse - 1);
+  Score best;
+  best.bias = std::numeric_limits<double>::quiet_NaN();
+  const auto try_setting = [&](const Setting& setting) {
+    const Score score = measure(arena, field, kernel, setting, dtype);
+    if (better(score, best)) best = score;
+  };
+  for (int64_t i = 0; i < arena.budget.coarse; ++i) {
+    try_setting({std::exp(low + gap * static_cast<double>(i))});
+  }
+  if (!best.valid) return best;
+  const Setting centre = best.setting;
+  for (int64_t i = 0; i < arena.budget.fine; ++i) {
+    if (std::string(kernel.name) == "hmc") {
+      try_setting({centre.step_size, std::vector<int64_t>{4, 64, 8, 32, 128}[size_t(i)]});
+    } else {
+      const double shift = 2 * static_cast<double>(i + 1) / static_cast<double>(arena.budget.fine + 1);
+      try_setting({centre.step_size * std::exp(gap * (shift - 1))});
+    }
+  }
+  return best;
+}
+
+Json describe(const Arena& arena, const char* scores, const char* kernel, const Score& score) {
+  const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
+  const auto if_valid = [&](double value) { return score.valid ? number(value) : Json(); };
+  return {{"problem", arena.problem.name},
+          {"scores", scores},
+          {"kernel", kernel},
+          {"step_size", if_valid(score.setting.step_size)},
+          {"leapfrog_steps",
+           std::string(kernel) == "hmc" ? Json(score.setting.leapfrog_steps) : Json()},
+          {"ess_per_1000", if_valid(score.ess_per_1000)},
+          {"tail_ess_per_1000", if_valid(score.tail)},
+          {"ess_per_second", if_valid(score.per_second)},
+          {"bias", if_valid(score.bias)},
+          {"tolerated_bias", arena.tolerance},
+          {"rhat", if_valid(score.rhat)},
+          {"acceptance", if_valid(score.acceptance)}};
+}
+
+struct Method {
+  const char* scores;  // "exact", or the structure of the learned s2
+  std::vector<const char*> kernels;
+};
+
+// Kernels of one method share its training.
+const std::vector<Method>& methods() {
+  static const std::vector<Method> list{{"exact", {"langevin"}},
+                                        {"exact", {"mala"}},
+                                        {"exact", {"hmc"}},
+                                        {"exact", {"ozaki"}},
+                                        {"exact", {"metropolis-ozaki"}},
+                                        {"full", {"langevin", "ozaki", "line-ozaki"}},
+                                        {"low_rank", {"ozaki"}}};
+  return list;
+}
+
+Json run_method(const std::string& problem_name, const Method& method, bool fast, uint64_t seed) {
+  const SamplingProblem problem = make_sampling_problem(problem_name);
+  const Arena arena = make_arena(problem, budget(fast), seed);
+  std::optional<Fit> learned;
+  const bool exact = std::string(method.scores) == "exact";
+  if (!exact) {
+    FitOptions options;
+    const bool full = std::string(method.scores) == "full";
+    options.model.network.hessian = full ? nets::Hessian::kFull : nets::Hessian::kLowRank;
+    options.model.network.rank = problem.rank;
+    options.model.network.width = problem.width;
+    options.sigma = problem.sigma;
+    options.steps = fast ? problem.steps / 3 : problem.steps;
+    options.batch = problem.batch;
+    options.learning_rate = problem.rate;
+    options.seed = seed;
+    learned = fit(*problem.density, options);
+  }
+  const score::ScoreField& field = exact ? static_cast<const score::ScoreField&>(*problem.density)
+                                         : *learned->model;
+  Json rows = Json::array();
+  for (const char* name : method.kernels) {
+    const Score best = tune(arena, field, sampling::find_kernel(name),
+                            exact ? at::kDouble : at::kFloat);
+    rows.push_back(describe(arena, method.scores, name, best));
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<Task> ess_tasks(const ReproduceOptions& options) {
+  std::vector<Task> tasks;
+  for (const std::string& problem : sampling_problem_names()) {
+    for (const Method& method : methods()) {
+      for (int64_t seed = 0; seed < options.seeds; ++seed) {
+        std::string key = fmt::format("ess {} {} seed {}{}", problem, method.scores, seed,
+                                      options.fast ? " fast" : "");
+        for (const char* kernel : method.kernels) key.append(fmt::format(" {}", kernel));
+        tasks.push_back({key, [=, &method, fast = options.fast] {
+                           return run_method(problem, method, fast, static_cast<uint64_t>(seed));
+                         }});
+      }
+    }
+  }
+  return tasks;
+}
+
+}  // namespace scorejet::experiments
