@@ -11,6 +11,7 @@ void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_denoise(CLI::App& app);
 void add_sample(CLI::App& app);
+void add_diagnose(CLI::App& app);
 void add_score(CLI::App& app);
 void add_report(CLI::App& app);
 void add_info(CLI::App& app);

@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   apps::add_train(app);
   apps::add_denoise(app);
   apps::add_sample(app);
+  apps::add_diagnose(app);
   apps::add_score(app);
   apps::add_report(app);
   apps::add_info(app);

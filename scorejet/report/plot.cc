@@ -1,5 +1,5 @@
 // gnuplot as a subprocess: a script with its data in a temporary folder, a PNG out of it.
-// Change the look of plots in `plot_script`, how gnuplot is called in `run_gnuplot`.
+// Change the look of plots in `panel_script`, how gnuplot is called in `run_gnuplot`.
 #include "scorejet/report/plot.h"
 
 #include <fcntl.h>
@@ -81,6 +81,8 @@ std::string style_text(SeriesStyle style, size_t index) {
                                                   "#8257a8", "#b8860b", "#4d5663"};
   const char* color = kColors[index % kColors.size()];
   switch (style) {
+    case SeriesStyle::kThinLine:
+      return fmt::format("with lines lw 1 lc rgb '{}'", color);
     case SeriesStyle::kFaintLine:
       return "with lines lw 1.2 lc rgb '#9db8d6'";
     case SeriesStyle::kPoints:
@@ -93,26 +95,58 @@ std::string style_text(SeriesStyle style, size_t index) {
   return fmt::format("with lines lw 2 lc rgb '{}'", color);
 }
 
-std::string plot_script(const std::vector<Series>& series, const PlotOptions& options,
-                        const std::filesystem::path& picture, int64_t& num_drawn,
-                        int64_t& num_dropped) {
+// The commands of one plot within the picture; `index` tells its data blocks from other panels'.
+// Empty when there is nothing to draw.
+std::string panel_script(const Panel& panel, size_t index, int64_t& num_dropped) {
+  const PlotOptions& options = panel.options;
   std::string data, curves;
-  for (size_t i = 0; i < series.size(); ++i) {
-    const int64_t before = num_drawn;
-    const std::string block = data_block(series[i], options, num_drawn, num_dropped);
-    if (num_drawn == before) continue;
-    data += fmt::format("$data{} << END_OF_DATA\n{}END_OF_DATA\n", i, block);
+  for (size_t i = 0; i < panel.series.size(); ++i) {
+    const Series& series = panel.series[i];
+    int64_t num_drawn = 0;
+    const std::string block = data_block(series, options, num_drawn, num_dropped);
+    if (num_drawn == 0) continue;
+    data += fmt::format("$data{}_{} << END_OF_DATA\n{}END_OF_DATA\n", index, i, block);
     curves += fmt::format(
-        "{}$data{} using 1:2 {} {}", curves.empty() ? "" : ", \\\n  ", i,
-        style_text(series[i].style, i),
-        series[i].label.empty() ? std::string("notitle") : "title " + quoted(series[i].label));
+        "{}$data{}_{} using 1:2 {} {}", curves.empty() ? "" : ", \\\n  ", index, i,
+        style_text(series.style, i),
+        series.label.empty() ? std::string("notitle") : "title " + quoted(series.label));
   }
+  if (curves.empty()) return "";
   std::string axes;
   if (options.log_x) axes += "set logscale x\nset format x '%g'\n";
   if (options.log_y) axes += "set logscale y\nset format y '%g'\n";
   if (options.y_range) {
     axes += fmt::format("set yrange [{:.9g}:{:.9g}]\n", options.y_range->min, options.y_range->max);
   }
+  return fmt::format(
+      "reset\n"
+      "set title {0} textcolor rgb '#22262e'\n"
+      "set xlabel {1} textcolor rgb '#22262e'\n"
+      "set ylabel {2} textcolor rgb '#22262e'\n"
+      "set border 3 lc rgb '#8a919c'\n"
+      "set tics nomirror textcolor rgb '#4d5663'\n"
+      "set grid lc rgb '#e4e7eb' lt 1 lw 1\n"
+      "set key {6}top right opaque box lc rgb '#d6dae0' textcolor rgb '#22262e' spacing 1.1\n"
+      "set autoscale xfix\n"
+      "set offsets 0, 0, graph 0.03, graph 0.03\n"
+      "{3}{4}plot {5}\n",
+      quoted(options.title), quoted(options.xlabel), quoted(options.ylabel), axes, data, curves,
+      options.key_outside ? "outside " : "");
+}
+
+// The whole picture; empty when there is nothing to draw.
+std::string picture_script(const std::vector<Panel>& panels, const std::filesystem::path& picture,
+                           int64_t& num_dropped) {
+  std::string plots;
+  int64_t num_panels = 0, height = 0;
+  for (size_t i = 0; i < panels.size(); ++i) {
+    const std::string plot = panel_script(panels[i], i, num_dropped);
+    if (plot.empty()) continue;
+    plots += plot;
+    height += panels[i].options.height;
+    ++num_panels;
+  }
+  if (num_panels == 0) return "";
   return fmt::format(
       "set encoding utf8\n"
       "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{\n"
@@ -121,18 +155,9 @@ std::string plot_script(const std::vector<Series>& series, const PlotOptions& op
       "  set terminal png noenhanced size {0},{1} background '#ffffff'\n"
       "}}\n"
       "set output {2}\n"
-      "set title {3} textcolor rgb '#22262e'\n"
-      "set xlabel {4} textcolor rgb '#22262e'\n"
-      "set ylabel {5} textcolor rgb '#22262e'\n"
-      "set border 3 lc rgb '#8a919c'\n"
-      "set tics nomirror textcolor rgb '#4d5663'\n"
-      "set grid lc rgb '#e4e7eb' lt 1 lw 1\n"
-      "set key top right opaque box lc rgb '#d6dae0' textcolor rgb '#22262e' spacing 1.1\n"
-      "set autoscale xfix\n"
-      "set offsets 0, 0, graph 0.03, graph 0.03\n"
-      "{6}{7}plot {8}\n",
-      options.width, options.height, quoted(picture.string()), quoted(options.title),
-      quoted(options.xlabel), quoted(options.ylabel), axes, data, curves);
+      "{3}{4}",
+      panels[0].options.width, height, quoted(picture.string()),
+      num_panels > 1 ? fmt::format("set multiplot layout {},1\n", num_panels) : "", plots);
 }
 
 // Runs `gnuplot -d SCRIPT` (-d: without the user's settings). "" or what went wrong.
@@ -185,17 +210,15 @@ void check_plot(const std::vector<Series>& series, const PlotOptions& options) {
   }
 }
 
-}  // namespace
-
-PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options) {
-  check_plot(series, options);
+PlotResult format_panels(const std::vector<Panel>& panels) {
+  if (panels.empty()) base::fail_argument("report::plot", "panels must not be empty; got none");
+  for (const Panel& panel : panels) check_plot(panel.series, panel.options);
   PlotResult result;
   try {
     const TemporaryFolder folder;
     const std::filesystem::path picture = folder.path() / "plot.png";
-    int64_t num_drawn = 0;
-    const std::string script = plot_script(series, options, picture, num_drawn, result.num_dropped);
-    if (num_drawn == 0) {
+    const std::string script = picture_script(panels, picture, result.num_dropped);
+    if (script.empty()) {
       result.reason = "there is no finite value to draw";
       return result;
     }
@@ -215,9 +238,19 @@ PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& opt
   return result;
 }
 
+}  // namespace
+
+PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options) {
+  return format_panels({{series, options}});
+}
+
 PlotResult write_plot(const std::filesystem::path& path, const std::vector<Series>& series,
                       const PlotOptions& options) {
-  PlotResult result = format_plot(series, options);
+  return write_panels(path, {{series, options}});
+}
+
+PlotResult write_panels(const std::filesystem::path& path, const std::vector<Panel>& panels) {
+  PlotResult result = format_panels(panels);
   if (result.written) io::write_file(path, result.png);
   return result;
 }

@@ -12,7 +12,7 @@
 
 namespace scorejet::report {
 
-enum class SeriesStyle { kLine, kFaintLine, kPoints, kMarkedLine };
+enum class SeriesStyle { kLine, kThinLine, kFaintLine, kPoints, kMarkedLine };
 
 struct Series {
   std::string label;         // in the key; empty: not in the key
@@ -22,6 +22,7 @@ struct Series {
 
 struct PlotOptions {
   std::string title, xlabel, ylabel;
+  bool key_outside = false;                // right of the plot, for data that fill it
   bool log_x = false, log_y = false;       // values of 0 and below are then gaps too
   int64_t width = 760, height = 400;       // pixels, 100 to 10000
   std::optional<ValueRange> y_range = {};  // absent: all that is drawn; points outside are cut off
@@ -42,5 +43,15 @@ PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& opt
 // The same into a PNG file, atomically; nothing is written when `written` is false.
 PlotResult write_plot(const std::filesystem::path& path, const std::vector<Series>& series,
                       const PlotOptions& options = {});
+
+// One of several plots in a picture; the picture is as wide as the first and as high as all.
+struct Panel {
+  std::vector<Series> series;
+  PlotOptions options = {};
+};
+
+// The panels below one another in one PNG file; one without a finite value is left out. As
+// write_plot otherwise. Errors: also std::invalid_argument when there is no panel.
+PlotResult write_panels(const std::filesystem::path& path, const std::vector<Panel>& panels);
 
 }  // namespace scorejet::report

@@ -255,8 +255,8 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
     EXPECT_NE(outcome.output.find(c.expected), std::string::npos) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
-  for (const char* name :
-       {"", "train", "denoise", "sample", "score", "report", "info", "data fetch", "data sample"}) {
+  for (const char* name : {"", "train", "denoise", "sample", "diagnose", "score", "report", "info",
+                           "data fetch", "data sample"}) {
     const Outcome help = run(scratch, std::string(name) + " --help");
     EXPECT_EQ(help.code, 0);
     EXPECT_NE(help.output.find("Example"), std::string::npos) << name;
@@ -287,6 +287,108 @@ TEST(Cli, DataSampleDrawsTheSamePointsFromTheSameSeed) {
 
 // A disk that fills up (a limit on file sizes) and folders that cannot be written: one line, and
 // what was good stays whole.
+// 3 chains of 2 coordinates, 101 positions 5 steps apart, the middle one diverged.
+io::NamedArrays make_chains() {
+  torch::manual_seed(14);
+  at::Tensor x = at::randn({3, 101, 2});
+  x.select(2, 1).add_(at::tensor({0.0F, 9.0F, 1.0F}).unsqueeze(1));
+  return {{"positions", io::from_tensor(x)},
+          {"steps", io::from_tensor(5 * at::arange(101, at::kLong))},
+          {"diverged_at", io::from_tensor(at::tensor({-1, 40, -1}, at::kLong))},
+          {"acceptance", io::from_tensor(at::tensor({0.5F, 0.1F, 0.7F}))},
+          {"evaluations", io::from_tensor(at::tensor({1500}, at::kLong))},
+          {"seconds", io::from_tensor(at::tensor({2.0}, at::kDouble))}};
+}
+
+TEST(Cli, DiagnoseJudgesChains) {
+  const Scratch scratch;
+  io::write_npz(scratch / "chains.npz", make_chains());
+  io::write_npy(scratch / "ref.npy", io::from_tensor(at::randn({200, 2})));
+  const std::string file = (scratch / "chains.npz").string();
+  const Outcome good =
+      run(scratch, "diagnose " + file + " --reference " + (scratch / "ref.npy").string());
+  ASSERT_EQ(good.code, 0) << good.output;
+  for (const char* part : {"2 chains of 91 draws", "1 of 3 chains diverged", "R-hat",
+                           "acceptance: 0.600", "score evaluations", "energy distance"}) {
+    EXPECT_NE(good.output.find(part), std::string::npos) << part << " in " << good.output;
+  }
+  const auto json = nlohmann::json::parse(io::read_text(scratch / "diagnostics.json"));
+  EXPECT_LT(json["coordinates"]["rhat"][0], 1.05);
+  EXPECT_GT(json["coordinates"]["rhat"][1], 1.1) << "its chains are apart";
+  EXPECT_EQ(json["diverged"], nlohmann::json::array({1}));
+  const double ess = json["coordinates"]["ess_bulk"][0];
+  EXPECT_NEAR(json["ess_per_1000_evaluations"]["median"].get<double>() * 1.5,
+              (ess + json["coordinates"]["ess_bulk"][1].get<double>()) / 2, 1e-9 * ess);
+  EXPECT_NEAR(json["coordinates"]["tau_steps"][0].get<double>(), 5, 3);
+  for (const char* picture : {"trace.png", "rank.png", "autocorrelation.png"}) {
+    EXPECT_TRUE(fs::exists(scratch / picture) || good.output.find("gnuplot") != std::string::npos)
+        << picture;
+  }
+
+  // One array of one chain, with a constant coordinate among many.
+  at::Tensor one = at::randn({80, 12}, at::kDouble);
+  one.select(1, 4).fill_(2);
+  io::write_npz(scratch / "one.npz", {{"anything", io::from_tensor(one)}});
+  const Outcome single =
+      run(scratch, "diagnose " + (scratch / "one.npz").string() +
+                       " --coordinates 4,11 --burn-in 0 --out " + (scratch / "one").string());
+  ASSERT_EQ(single.code, 0) << single.output;
+  for (const char* part : {"1 chain of 79 draws", "median", "1 of 12 coordinates"}) {
+    EXPECT_NE(single.output.find(part), std::string::npos) << part << " in " << single.output;
+  }
+  EXPECT_TRUE(nlohmann::json::parse(
+                  io::read_text(scratch / "one/diagnostics.json"))["coordinates"]["rhat"][4]
+                  .is_null());
+}
+
+TEST(Cli, DiagnoseNamesWhatIsWrongInAFile) {
+  const Scratch scratch;
+  const io::NamedArrays good = make_chains();
+  io::write_npz(scratch / "good.npz", good);
+  io::write_npy(scratch / "ref.npy", io::from_tensor(at::randn({20, 3})));
+  struct Case {
+    std::string array;
+    at::Tensor value;
+    std::string expected;
+  };
+  const std::vector<Case> files{
+      {"positions", at::zeros({4}), "positions must be [chains, kept, D] or [kept, D]; got [4]"},
+      {"positions", at::zeros({3, 0, 2}), "must not be empty; got [3, 0, 2]"},
+      {"positions", at::zeros({3, 102, 2}), "steps must have shape [102]; got [101]"},
+      {"steps", at::arange(101, at::kLong).square(), "rise evenly; got 4 after 1 at index 2"},
+      {"diverged_at", at::ones({3}, at::kLong), "all 3 did"},
+      {"acceptance", at::ones({2}), "acceptance must have shape [3]; got [2]"}};
+  for (const Case& c : files) {
+    io::NamedArrays arrays = good;
+    arrays[c.array] = io::from_tensor(c.value);
+    io::write_npz(scratch / "bad.npz", arrays);
+    const Outcome outcome = run(scratch, "diagnose " + (scratch / "bad.npz").string());
+    EXPECT_EQ(outcome.code, 1) << outcome.output;
+    EXPECT_NE(outcome.output.find("bad.npz"), std::string::npos) << outcome.output;
+    EXPECT_NE(outcome.output.find(c.expected), std::string::npos) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+  io::NamedArrays nameless = good;
+  nameless.erase("positions");
+  io::write_npz(scratch / "nameless.npz", nameless);
+  const std::string path = " " + (scratch / "good.npz").string() + " ";
+  const std::vector<std::pair<std::string, std::string>> calls{
+      {" /no/such.npz", "/no/such.npz"},
+      {" " + (scratch / "nameless.npz").string(), "called positions, or one array; got acceptance"},
+      {path + "--burn-in 1", "[0, 1); got 1"},
+      {path + "--burn-in 0.98", "at least 4 positions of each chain; got 101, 98 dropped"},
+      {path + "--coordinates 2", "0..1"},
+      {path + "--coordinates 0,1,0,1,0", "at most 4; got 5"},
+      {path + "--reference " + (scratch / "ref.npy").string(), "the 2 columns"}};
+  for (const auto& [arguments, expected] : calls) {
+    const Outcome outcome = run(scratch, "diagnose" + arguments);
+    EXPECT_NE(outcome.code, 0) << arguments;
+    EXPECT_NE(outcome.output.find(expected), std::string::npos) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+  EXPECT_FALSE(fs::exists(scratch / "diagnostics.json"));
+}
+
 TEST(Cli, FailedWritesHarmNothing) {
   const Scratch scratch;
   prepare(scratch);

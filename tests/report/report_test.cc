@@ -1,9 +1,12 @@
 // The report of a made-up run, and grids with known pixels.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/png.h"
 #include "scorejet/report/picture_grid.h"
+#include "scorejet/report/plot.h"
 #include "scorejet/report/run_report.h"
 #include "tests/scratch.h"
 
@@ -61,6 +64,29 @@ TEST(RunReport, HoldsEachPart) {
   EXPECT_EQ(html.find("<mnist>"), std::string::npos);
   io::write_file(scratch / "metrics.jsonl", "{\"step\":20}\nbroken\n{\"step\":40}\n");
   EXPECT_NE(error_of([&] { build_report(scratch / ""); }).find("metrics.jsonl"), std::string::npos);
+}
+
+TEST(Panels, StandBelowOneAnother) {
+  const Scratch scratch;
+  Panel good;
+  good.series = {{"a", {0, 1, 2}, {1, 3, 2}}};
+  good.options.width = 400;
+  good.options.height = 150;
+  Panel outside = good;
+  outside.options.key_outside = true;
+  outside.options.height = 200;
+  const Panel empty{{{"b", {0}, {std::nan("")}}}};
+  const PlotResult result = write_panels(scratch / "p.png", {good, empty, outside});
+  EXPECT_EQ(result.num_dropped, 1);
+  if (result.written) {  // where gnuplot is installed
+    EXPECT_EQ(io::read_png(scratch / "p.png").shape, (std::vector<int64_t>{350, 400, 3}));
+  } else {
+    EXPECT_NE(result.reason.find("gnuplot"), std::string::npos) << result.reason;
+  }
+  EXPECT_NE(write_panels(scratch / "q.png", {empty}).reason.find("no finite"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(scratch / "q.png"));
+  EXPECT_NE(error_of([&] { write_panels(scratch / "q.png", {}); }).find("got none"),
+            std::string::npos);
 }
 
 }  // namespace
