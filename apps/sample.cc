@@ -119,10 +119,10 @@ std::string description(const Options& o, const apps::SampleTarget& target,
                         const sampling::Kernel& kernel, double step_size) {
   return fmt::format(
       "{} on {}, sigma {}, step size {}, {} steps after {}, thin {}, {} chains from {}, seed {}, "
-      "{} leapfrog steps",
+      "{} leapfrog steps, {} line panels",
       kernel.name, target.identity, o.target.sigma, step_size, o.steps, o.warmup, o.thin,
       o.target.chains, o.target.start.empty() ? o.target.init : o.target.start, o.target.seed,
-      o.kernel.leapfrog_steps);
+      o.kernel.leapfrog_steps, o.kernel.line_panels);
 }
 
 std::string rates(const sampling::Chains& chains, const sampling::Kernel& kernel) {
@@ -287,6 +287,10 @@ void scorejet::apps::add_sample(CLI::App& app) {
                    "what a TorchScript file returns: score, clean or noise")
       ->capture_default_str();
   command->add_option("--leapfrog", o->kernel.leapfrog_steps, "hmc: evaluations a step")
+      ->capture_default_str();
+  command
+      ->add_option("--line-panels", o->kernel.line_panels,
+                   "line- kernels: pieces of the line integral, and evaluations a step")
       ->capture_default_str();
   command->add_option("--seed", o->target.seed, "random seed")->capture_default_str();
   command->add_option("--device", o->target.device, "auto, cpu, cuda or cuda:N")

@@ -1,9 +1,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <optional>
 
 #include "scorejet/base/seed.h"
@@ -31,6 +31,7 @@ Budget budget(bool fast) { return fast ? Budget{64, 400, 6, 3} : Budget{}; }
 struct Setting {
   double step_size = 0;
   int64_t leapfrog_steps = 16;  // of hmc
+  int64_t line_panels = 1;      // of line-ozaki
 };
 
 // Everything that is the same for all kernels on a problem.
@@ -38,12 +39,13 @@ struct Arena {
   const SamplingProblem& problem;
   Budget budget;
   uint64_t seed;
-  at::Tensor x0, reference;  // exact draws of p_sigma, [C, D] and [2000, D]
+  at::Tensor x0, reference;  // exact draws of p_sigma, [C, D] and [1000, D]
   at::Tensor mean, whiten;   // (x − mean) whiten has the identity as its covariance
   double tolerance = 0;      // the energy distance to a copy of p_sigma that is 10 % too wide
 };
 
-constexpr int64_t kReference = 2000;
+constexpr int64_t kReference = 1000;
+constexpr std::array<int64_t, 5> kLeapfrogSteps{4, 64, 8, 32, 128};  // besides Setting's
 
 at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t seed,
                        const char* stream) {
@@ -53,7 +55,7 @@ at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t s
 }
 
 Arena make_arena(const SamplingProblem& problem, const Budget& budget, uint64_t seed) {
-  Arena arena{problem, budget, seed};
+  Arena arena{problem, budget, seed, {}, {}, {}, {}};
   arena.x0 = exact_draws(problem, budget.num_chains, seed, "starts");
   const at::Tensor many = exact_draws(problem, 100000, seed, "whitening");
   arena.mean = many.mean(0);
@@ -76,6 +78,20 @@ struct Score {
   bool valid = false;  // no chain was stopped and the bias is within the tolerance
 };
 
+// The energy distance of the chains' law from p_sigma, averaged over times of the second half. At
+// one time the chains are independent draws, so that the estimate is unbiased however slowly they
+// mix.
+double bias(const Arena& arena, const at::Tensor& draws) {
+  constexpr int64_t kTimes = 16;
+  const int64_t n = draws.size(1);
+  double sum = 0;
+  for (int64_t i = 1; i <= kTimes; ++i) {
+    const at::Tensor x = draws.select(1, n / 2 + i * (n - n / 2) / kTimes - 1);
+    sum += sampling::energy_distance(x, arena.reference).distance;
+  }
+  return sum / kTimes;
+}
+
 Score measure(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
               const Setting& setting, at::ScalarType dtype) {
   const SamplingProblem& problem = arena.problem;
@@ -84,13 +100,17 @@ Score measure(const Arena& arena, const score::ScoreField& field, const sampling
                                       x, at::full({}, sigma, x.options()));
                                 }};
   const bool hmc = std::string(kernel.name) == "hmc";
-  const int64_t per_step = hmc ? setting.leapfrog_steps : 1;
+  const bool line = kernel.adjustment == sampling::Adjustment::kLine;
+  const int64_t per_step = hmc ? setting.leapfrog_steps : line ? setting.line_panels : 1;
   const sampling::ChainOptions options{.num_steps = arena.budget.evaluations / per_step,
                                        .seed = arena.seed};
   const auto begin = std::chrono::steady_clock::now();
-  const sampling::ChainResult result = sampling::run_chains(
-      target, kernel, arena.x0.to(dtype),
-      {.step_size = setting.step_size, .leapfrog_steps = setting.leapfrog_steps}, options);
+  const sampling::ChainResult result =
+      sampling::run_chains(target, kernel, arena.x0.to(dtype),
+                           {.step_size = setting.step_size,
+                            .leapfrog_steps = setting.leapfrog_steps,
+                            .line_panels = setting.line_panels},
+                           options);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
 
   Score score;
@@ -99,20 +119,15 @@ Score measure(const Arena& arena, const score::ScoreField& field, const sampling
   const at::Tensor draws = at::matmul(
       result.positions.narrow(1, 1, options.num_steps).to(at::kDouble) - arena.mean, arena.whiten);
   const sampling::ChainSummary summary = sampling::summarise(draws);
-  const double thousands = static_cast<double>(arena.budget.num_chains * options.num_steps *
-                                               per_step) / 1000;
+  const double thousands =
+      static_cast<double>(arena.budget.num_chains * options.num_steps * per_step) / 1000;
   const double least = summary.ess_bulk.min().item<double>();
   if (!std::isfinite(least)) return score;
   score.ess_per_1000 = least / thousands;
   score.tail = summary.ess_tail.min().item<double>() / thousands;
   score.per_second = least / seconds.count();
   score.rhat = summary.rhat.max().item<double>();
-  const at::Tensor half = draws.narrow(1, options.num_steps / 2, options.num_steps / 2);
-  const at::Tensor flat = half.reshape({-1, half.size(-1)});
-  const at::Tensor rows =
-      at::linspace(0, static_cast<double>(flat.size(0) - 1), kReference, at::kDouble).to(at::kLong);
-  score.bias =
-      sampling::energy_distance(flat.index_select(0, rows), arena.reference).distance;
+  score.bias = bias(arena, draws);
   score.valid = score.bias <= arena.tolerance;
   const at::Tensor acceptance = result.acceptance();
   score.acceptance = acceptance.defined() ? acceptance.mean().item<double>() : NAN;
@@ -123,30 +138,30 @@ bool better(const Score& a, const Score& b) {
   return a.valid && (!b.valid || a.ess_per_1000 > b.ess_per_1000);
 }
 
-// The best of `coarse` step sizes over the whole range and `fine` more around the best of those; for
-// hmc the second half of the budget goes to the number of leapfrog steps.
+// The best of `coarse` step sizes over the whole range and `fine` more around the best of those;
+// for hmc the second part of the budget goes to the number of leapfrog steps.
 Score tune(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
-           at::ScalarType dtype) {
+           int64_t line_panels, at::ScalarType dtype) {
   const double low = std::log(arena.problem.smallest_step);
   const double high = std::log(arena.problem.largest_step);
   const double gap = (high - low) / static_cast<double>(arena.budget.coarse - 1);
   Score best;
-  best.bias = std::numeric_limits<double>::quiet_NaN();
-  const auto try_setting = [&](const Setting& setting) {
+  const auto try_setting = [&](Setting setting) {
+    setting.line_panels = line_panels;
     const Score score = measure(arena, field, kernel, setting, dtype);
     if (better(score, best)) best = score;
   };
   for (int64_t i = 0; i < arena.budget.coarse; ++i) {
-    try_setting({std::exp(low + gap * static_cast<double>(i))});
+    try_setting({.step_size = std::exp(low + gap * static_cast<double>(i))});
   }
   if (!best.valid) return best;
-  const Setting centre = best.setting;
+  const double centre = best.setting.step_size;
   for (int64_t i = 0; i < arena.budget.fine; ++i) {
     if (std::string(kernel.name) == "hmc") {
-      try_setting({centre.step_size, std::vector<int64_t>{4, 64, 8, 32, 128}[size_t(i)]});
+      try_setting({.step_size = centre, .leapfrog_steps = kLeapfrogSteps[static_cast<size_t>(i)]});
     } else {
-      const double shift = 2 * static_cast<double>(i + 1) / static_cast<double>(arena.budget.fine + 1);
-      try_setting({centre.step_size * std::exp(gap * (shift - 1))});
+      const double share = static_cast<double>(i + 1) / static_cast<double>(arena.budget.fine + 1);
+      try_setting({.step_size = centre * std::exp(gap * (2 * share - 1))});
     }
   }
   return best;
@@ -174,16 +189,18 @@ struct Method {
   const char* scores;  // "exact", or the structure of the learned s2
   std::vector<const char*> kernels;
 };
+constexpr int64_t kLinePanels = 4;  // of "line-ozaki-4"
 
 // Kernels of one method share its training.
 const std::vector<Method>& methods() {
-  static const std::vector<Method> list{{"exact", {"langevin"}},
-                                        {"exact", {"mala"}},
-                                        {"exact", {"hmc"}},
-                                        {"exact", {"ozaki"}},
-                                        {"exact", {"metropolis-ozaki"}},
-                                        {"full", {"langevin", "ozaki", "line-ozaki"}},
-                                        {"low_rank", {"ozaki"}}};
+  static const std::vector<Method> list{
+      {"exact", {"langevin"}},
+      {"exact", {"mala"}},
+      {"exact", {"hmc"}},
+      {"exact", {"ozaki"}},
+      {"exact", {"metropolis-ozaki"}},
+      {"full", {"langevin", "ozaki", "line-ozaki", "line-ozaki-4"}},
+      {"low_rank", {"ozaki"}}};
   return list;
 }
 
@@ -202,15 +219,18 @@ Json run_method(const std::string& problem_name, const Method& method, bool fast
     options.steps = fast ? problem.steps / 3 : problem.steps;
     options.batch = problem.batch;
     options.learning_rate = problem.rate;
+    options.loss.clip_norm = problem.clip_norm;
     options.seed = seed;
     learned = fit(*problem.density, options);
   }
-  const score::ScoreField& field = exact ? static_cast<const score::ScoreField&>(*problem.density)
-                                         : *learned->model;
+  const score::ScoreField& field =
+      exact ? static_cast<const score::ScoreField&>(*problem.density) : *learned->model;
   Json rows = Json::array();
   for (const char* name : method.kernels) {
-    const Score best = tune(arena, field, sampling::find_kernel(name),
-                            exact ? at::kDouble : at::kFloat);
+    const bool pieces = std::string(name) == "line-ozaki-4";
+    const sampling::Kernel& kernel = sampling::find_kernel(pieces ? "line-ozaki" : name);
+    const Score best =
+        tune(arena, field, kernel, pieces ? kLinePanels : 1, exact ? at::kDouble : at::kFloat);
     rows.push_back(describe(arena, method.scores, name, best));
   }
   return rows;

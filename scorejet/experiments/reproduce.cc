@@ -2,6 +2,7 @@
 
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
+#include "scorejet/experiments/ess.h"
 #include "scorejet/io/atomic_file.h"
 
 namespace scorejet::experiments {
@@ -9,6 +10,7 @@ namespace scorejet::experiments {
 const std::vector<Experiment>& experiments() {
   static const std::vector<Experiment> list{
       {"accuracy", "errors of learned scores of order two and three against exact ones", accuracy},
+      {"ess", "effective sample sizes of Langevin, MALA, HMC and Ozaki, exact and learned", ess},
   };
   return list;
 }

@@ -34,8 +34,8 @@ std::unique_ptr<GaussianMixture> in_principal_axes(const at::Tensor& means,
   const at::Tensor x = GaussianMixture(weights, means, covariances)
                            .sample(100000, base::make_generator(2021, "principal axes"));
   const at::Tensor q = std::get<1>(at::linalg_eigh(at::cov(x.t())));
-  return std::make_unique<GaussianMixture>(
-      weights, at::matmul(means, q), at::matmul(at::matmul(q.t(), covariances), q));
+  return std::make_unique<GaussianMixture>(weights, at::matmul(means, q),
+                                           at::matmul(at::matmul(q.t(), covariances), q));
 }
 
 SamplingProblem normal(double condition) {
@@ -78,8 +78,8 @@ SamplingProblem mixture_20() {
     // Each has the same axes with its own order of the five longest.
     at::Tensor variances = log_spaced(0.05, 5, 20);
     const at::Tensor order = at::randperm(5, random, at::TensorOptions(at::kLong));
-    variances = at::cat({variances.narrow(0, 0, 15),
-                         variances.narrow(0, 15, 5).index_select(0, order)});
+    variances =
+        at::cat({variances.narrow(0, 0, 15), variances.narrow(0, 15, 5).index_select(0, order)});
     covariances.push_back(at::matmul(q * variances, q.t()));
   }
   SamplingProblem problem;
@@ -99,6 +99,7 @@ SamplingProblem planar(const std::string& name, double sigma) {
   problem.title = name + ", 2-d";
   problem.density = distributions::make_planar(name);
   problem.sigma = sigma;
+  problem.clip_norm = 10;
   problem.steps = 3000;
   problem.batch = 1024;
   problem.smallest_step = 0.05 * sigma * sigma;
@@ -108,9 +109,9 @@ SamplingProblem planar(const std::string& name, double sigma) {
 }  // namespace
 
 const std::vector<std::string>& sampling_problem_names() {
-  static const std::vector<std::string> names{"condition-100", "condition-1000",
-                                              "condition-10000", "mixture-2",
-                                              "mixture-20", "funnel", "banana"};
+  static const std::vector<std::string> names{"condition-100", "condition-1000", "condition-10000",
+                                              "mixture-2",     "mixture-20",     "funnel",
+                                              "banana"};
   return names;
 }
 

@@ -10,7 +10,7 @@
 namespace scorejet::models {
 namespace {
 
-constexpr double kVarianceFloor = 1e-5;  // of σ²: keeps the covariance positive in float32 too
+constexpr double kVarianceFloor = 1e-5;      // keeps the covariance positive in float32 too
 constexpr double kSoftplusOne = 0.54132485;  // ln(e − 1): softplus of it is 1
 constexpr double kFactorBound = 4.0;         // of c_out
 
@@ -118,21 +118,22 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
   const Preconditioner p = precondition(sigma);
   const nets::HessianOutputs raw = network_->second_head(features);
   const bool psd = options_.parameterisation == Parameterisation::kPsd;
-  const at::Tensor floor = kVarianceFloor / p.noise_variance;  // in units of s2, [B, 1]
   const at::Tensor relative2 = p.relative.square();
 
   if (options_.network.hessian == nets::Hessian::kFull) {
     const at::Tensor m = relative2.unsqueeze(-1) * raw.factor / root(dim());
     at::Tensor residual = m + m.transpose(1, 2);
-    if (psd) residual = residual + at::matmul(m, m.transpose(1, 2));
-    const at::Tensor diagonal = psd ? p.gaussian + floor : p.gaussian;
-    return SymmetricOperator::from_dense(at::diag_embed(diagonal) +
+    if (psd) {
+      residual = (1 - kVarianceFloor) * (residual + at::matmul(m, m.transpose(1, 2)));
+    }
+    return SymmetricOperator::from_dense(at::diag_embed(p.gaussian) +
                                          p.scale.unsqueeze(-1) * residual * p.scale.unsqueeze(1));
   }
   if (options_.network.hessian == nets::Hessian::kDiagonal) {
     const at::Tensor d = relative2 * raw.diagonal;
     if (!psd) return SymmetricOperator::from_diagonal(p.gaussian + p.scale.square() * d);
-    return SymmetricOperator::from_diagonal(p.gaussian + floor + p.scale.square() * at::elu(d));
+    return SymmetricOperator::from_diagonal(p.gaussian +
+                                            (1 - kVarianceFloor) * p.scale.square() * at::elu(d));
   }
   at::Tensor diagonal;
   if (psd) {

@@ -45,10 +45,13 @@ struct ScoreModelOptions {
 //   low rank: s2 = diag(a) + B Bᵀ
 //     noise: B = e β(b/√r), β(u) = u/√(1 + (u/4)²), so that |σ² B_ij| < 4 c_out;  data: B = e ρ b
 //     psd:  a = −1/(σ² + v), v = V softplus(d + ln(e−1)) + 1e-5 σ²;   free: a = g + e² ρ² d
-//   diagonal: a = g + e² ρ² d (free); psd: a = g + e² elu(ρ² d) + 1e-5/σ², so that the posterior
-//     variance is c_out² (1 + elu(ρ² d)) + 1e-5 σ²
+//   With δ = 1e-5, a floor under the variance that does not move it where the network says nothing
+//   (an offset of the curvature, δ/σ², would swamp that of wide directions):
+//   diagonal: a = g + e² ρ² d (free); psd: a = g + (1 − δ) e² elu(ρ² d), so that the posterior
+//     variance is c_out² (1 + (1 − δ) elu(ρ² d)) >= δ c_out²
 //   full (small D), with m = ρ² b/√D:
-//     free: s2 = diag(g) + e eᵀ ∘ (m + mᵀ);   psd: Cov = L Lᵀ + 1e-5 σ² I, L = diag(c_out)(I + m)
+//     free: s2 = diag(g) + e eᵀ ∘ (m + mᵀ);   psd: Cov = (1 − δ) L Lᵀ + δ diag(c_out²),
+//     L = diag(c_out)(I + m)
 //   third order, outputs d, γ, b: c = (e ρ)³ d, and low rank
 //     s3 = √D Σ_j γ_j w_j ⊗ w_j ⊗ w_j + diag3(c), w_j = e ρ ∘ b_j/√(D/4 + ‖b_j‖²).
 //     The pairs (γ, w) and (γ/t³, t w) mean the same: w stays below one size, so that a term's size

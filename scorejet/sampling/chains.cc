@@ -26,9 +26,9 @@ Chains start_chains(const Target& target, const Kernel& kernel, const at::Tensor
                     const KernelOptions& kernel_options) {
   constexpr const char* kWhere = "sampling::start_chains";
   base::check_positive(kWhere, "step_size", kernel_options.step_size);
-  if (kernel_options.leapfrog_steps < 1) {
-    base::fail_argument(kWhere, "leapfrog_steps must be at least 1; got {}",
-                        kernel_options.leapfrog_steps);
+  if (kernel_options.leapfrog_steps < 1 || kernel_options.line_panels < 1) {
+    base::fail_argument(kWhere, "leapfrog_steps and line_panels must be at least 1; got {} and {}",
+                        kernel_options.leapfrog_steps, kernel_options.line_panels);
   }
   Chains chains;
   chains.state = init(kernel, target, x0);

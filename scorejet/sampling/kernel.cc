@@ -113,6 +113,24 @@ Step accept(const StepInput& input, const ChainState& proposed, const at::Tensor
   return {select_rows(u < info.acceptance, proposed, input.state), std::move(info)};
 }
 
+// log p(to) − log p(from): known, or by the line between them; then `info` counts its evaluations.
+at::Tensor log_density_difference(const Kernel& kernel, const StepInput& input,
+                                  const ChainState& to, StepInfo& info) {
+  const ChainState& from = input.state;
+  if (kernel.adjustment == Adjustment::kExact) return to.log_density - from.log_density;
+  const int64_t panels = input.options.line_panels;
+  std::vector<ChainState> states{from};
+  for (int64_t k = 1; k < panels; ++k) {
+    ChainState between;
+    between.x = from.x + static_cast<double>(k) / static_cast<double>(panels) * (to.x - from.x);
+    between.jet = input.target.field->evaluate(between.x, input.target.sigma, 1);
+    states.push_back(std::move(between));
+  }
+  states.push_back(to);
+  info.num_evaluations = panels;
+  return line_difference(states);
+}
+
 Step metropolis(const Kernel& kernel, const StepInput& input, ProposalFunction propose) {
   const ChainState& from = input.state;
   const Gaussian forward = propose(from, input.step_size, input.options);
@@ -120,11 +138,9 @@ Step metropolis(const Kernel& kernel, const StepInput& input, ProposalFunction p
   const Arrival arrival = arrive(kernel, input, draw(forward, z));
   const ChainState& to = arrival.state;
   const Gaussian backward = propose(to, input.step_size, input.options);
-  const at::Tensor difference = kernel.adjustment == Adjustment::kExact
-                                    ? to.log_density - from.log_density
-                                    : line_difference(from, to);
   StepInfo info;
   info.bounded = forward.bounded;
+  const at::Tensor difference = log_density_difference(kernel, input, to, info);
   return accept(input, to, difference + log_density(backward, from.x) - log_density(forward, to.x),
                 arrival.position_ok.logical_and(arrival.score_ok), std::move(info));
 }

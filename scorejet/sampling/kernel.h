@@ -18,7 +18,8 @@ struct KernelOptions {
   double step_size = 0.01;  // ε, in squared units of x; > 0. Where chains start from
   double max_growth = 1.0;  // Ozaki: ε λ of positive curvature λ is bounded by this, and counted
   double tolerance = 1e-5;  // Ozaki, low rank: relative error at which Lanczos stops
-  int64_t leapfrog_steps = 10;  // HMC: score evaluations a step, >= 1
+  int64_t leapfrog_steps = 10;  // hmc: score evaluations a step, >= 1
+  int64_t line_panels = 1;      // line- kernels: pieces of the line, and evaluations a step, >= 1
 };
 
 // Where the chains are, and all that a step needs to know there.
@@ -90,8 +91,11 @@ struct Kernel {
 //   eigenvectors of H, O(D³) a chain, whatever the structure of H.
 // line-mala, line-ozaki, line-ozaki-diagonal: the same where log p is not known. With
 //   d = x' − x, f(t) = s1(x + td)·d, f' = dᵀ s2 d, the difference ∫₀¹ f dt is taken by Hermite's
-//   rule ½(f₀ + f₁) + (f₀' − f₁')/12, whose error is ∂⁵ log p/∂d⁵ / 720 at some point of the line:
-//   exact on Gaussians, no evaluation beyond the one that the next step needs.
+//   rule ½(f₀ + f₁) + (f₀' − f₁')/12 on each of line_panels = n pieces: exact on Gaussians; else
+//   its error is about ∂⁵ log p/∂d⁵ / (720 n⁴). One piece needs no evaluation beyond that at x', n
+//   take n − 1 more. What it integrates is s1 along that line: learned scores, of no density in
+//   general, have no exact answer to be wrong about, and the chain's law is near, not equal to, any
+//   p.
 // hmc: leapfrog_steps of size √(2ε) u, u uniform on (0.8, 1.2), then Metropolis (Neal 2011). One
 //   leapfrog step with u = 1 is mala. It needs log p.
 //

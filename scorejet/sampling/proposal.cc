@@ -50,11 +50,18 @@ at::Tensor log_density(const Gaussian& gaussian, const at::Tensor& x) {
   return -0.5 * (residual.square() / variance + (2 * std::numbers::pi * variance).log()).sum(-1);
 }
 
-at::Tensor line_difference(const ChainState& from, const ChainState& to) {
-  const at::Tensor d = to.x - from.x;
-  const at::Tensor slope = ((from.jet.s1 + to.jet.s1) * d).sum(-1, false, at::kDouble);
-  const at::Tensor bend = from.jet.s2->quadratic_form(d) - to.jet.s2->quadratic_form(d);
-  return slope / 2 + bend.to(at::kDouble) / 12;
+at::Tensor line_difference(const std::vector<ChainState>& states) {
+  const at::Tensor d =
+      (states.back().x - states.front().x) / static_cast<double>(states.size() - 1);
+  at::Tensor sum = at::zeros({d.size(0)}, d.options().dtype(at::kDouble));
+  for (size_t i = 0; i + 1 < states.size(); ++i) {
+    const score::Jet &from = states[i].jet, &to = states[i + 1].jet;
+    sum += ((from.s1 + to.s1) * d).sum(-1, false, at::kDouble) / 2;
+  }
+  // The slopes at inner points cancel.
+  const at::Tensor bend =
+      states.front().jet.s2->quadratic_form(d) - states.back().jet.s2->quadratic_form(d);
+  return sum + bend.to(at::kDouble) / 12;
 }
 
 }  // namespace scorejet::sampling

@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "scorejet/sampling/kernel.h"
 
 namespace scorejet::sampling {
@@ -24,7 +26,8 @@ Gaussian ozaki_proposal(const ChainState& state, const at::Tensor& step_size,
 at::Tensor draw(const Gaussian& gaussian, const at::Tensor& noise);     // noise [C, D] -> [C, D]
 at::Tensor log_density(const Gaussian& gaussian, const at::Tensor& x);  // [C], float64
 
-// log p(to) − log p(from) from the jets at both ends: Hermite's rule along the line. [C], float64.
-at::Tensor line_difference(const ChainState& from, const ChainState& to);
+// log p(last) − log p(first) from the jets at equally spaced states of a line, its ends included:
+// Hermite's rule on each piece. [C], float64.
+at::Tensor line_difference(const std::vector<ChainState>& states);
 
 }  // namespace scorejet::sampling

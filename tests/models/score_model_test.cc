@@ -85,7 +85,7 @@ TEST(ScoreModel, DataScaleStaysBoundedAsTheNoiseVanishes) {
       };
       const auto [s1, s2] = sizes(OutputScale::kData);
       EXPECT_LT(s1, 100);
-      EXPECT_LT(s2, 1000);  // the floor of the psd diagonals is 1e-5/σ² = 10
+      EXPECT_LT(s2, 1000);
       const auto [noisy1, noisy2] = sizes(OutputScale::kNoise);
       EXPECT_GT(noisy1, 100);
       EXPECT_GT(noisy2, 1000);

@@ -163,15 +163,36 @@ TEST(LineIntegral, ErrorFallsWithTheFifthPowerOfTheDistance) {
   const Kernel& kernel = find_kernel("line-mala");
   const at::Tensor x = exact_draws(density, 0.1, 200);
   const at::Tensor d = at::randn(x.sizes(), base::make_generator(1, "direction"), x.options());
-  const auto error = [&](double scale) {
-    const ChainState from = init(kernel, target, x), to = init(kernel, target, x + scale * d);
-    const at::Tensor exact = target.log_density(to.x, 0.1) - target.log_density(from.x, 0.1);
-    return (line_difference(from, to) - exact).abs().mean().item<double>();
+  const auto error = [&](double length, int64_t panels) {
+    std::vector<ChainState> states;
+    for (int64_t k = 0; k <= panels; ++k) {
+      const double share = static_cast<double>(k) / static_cast<double>(panels);
+      states.push_back(init(kernel, target, x + length * share * d));
+    }
+    const at::Tensor exact = target.log_density(states.back().x, 0.1) - target.log_density(x, 0.1);
+    return (line_difference(states) - exact).abs().mean().item<double>();
   };
-  const double ratio = error(0.1) / error(0.05);
-  EXPECT_GT(ratio, 24);  // 32 in the limit; Simpson's rule would give it too, the trapezium's 8
-  EXPECT_LT(ratio, 40);
-  EXPECT_LT(error(0.1), 1e-5);
+  const double by_length = error(0.1, 1) / error(0.05, 1);
+  EXPECT_GT(by_length, 24);  // 32 in the limit; the trapezium rule's 8
+  EXPECT_LT(by_length, 40);
+  const double by_panels = error(0.2, 2) / error(0.2, 4);
+  EXPECT_GT(by_panels, 12);  // 16 in the limit; the trapezium rule's 4
+  EXPECT_LT(by_panels, 20);
+  EXPECT_LT(error(0.1, 1), 1e-5);
+}
+
+// With enough panels the line is exact, and so are its draws.
+TEST(LineIntegral, ManyPanelsGiveTheExactKernelsChain) {
+  const GaussianMixture density = two_modes();
+  const at::Tensor x0 = exact_draws(density, 0.1, 100);
+  const auto run = [&](const char* kernel) {
+    return run_chains(known(density, 0.1), find_kernel(kernel), x0,
+                      {.step_size = 0.3, .line_panels = 30}, {.num_steps = 20, .seed = 3});
+  };
+  const ChainResult line = run("line-ozaki"), exact = run("metropolis-ozaki");
+  EXPECT_LT((line.positions - exact.positions).abs().max().item<double>(), 1e-9);
+  EXPECT_LT(exact.acceptance().min().item<double>(), 1) << "something was rejected";
+  EXPECT_EQ(line.chains.num_evaluations, 100 * (1 + 20 * 30));
 }
 
 TEST(Adaptation, FindsTheTargetAcceptance) {
