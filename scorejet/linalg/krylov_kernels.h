@@ -1,0 +1,30 @@
+// The inner loops of Lanczos on one chain, vectorised for the processor that runs them. Change
+// their blocking or add an instruction set in krylov_kernels.cc.
+#pragma once
+
+#include <cstdint>
+
+namespace scorejet::linalg {
+
+// Vectors have a length that is a multiple of kVectorPad; pad with zeros.
+inline constexpr int64_t kVectorPad = 16;
+inline int64_t padded(int64_t length) { return (length + kVectorPad - 1) / kVectorPad * kVectorPad; }
+
+// T is float or double. Sums run in as many lanes as a register holds, so their rounding error
+// grows with length / lanes.
+template <typename T>
+struct KrylovKernels {
+  // w_c += sign Σ_k f_k (f_kᵀ x_c) for c < columns (1 or 2), f_k the `count` rows at `rows`, `stride`
+  // apart. Four rows at a time stay in the first-level cache between their products and their
+  // sums, so F is read once. x_c may be w_c: then sign = -1 takes the rows' components out of w_c
+  // (modified Gram-Schmidt in blocks of four).
+  void (*project)(const T* rows, int64_t count, int64_t stride, int64_t length, T sign, int columns,
+                  const T* const* x, T* const* w);
+  T (*dot)(const T* x, const T* y, int64_t length);
+};
+
+// For this processor: AVX-512, AVX2 or what the build's baseline has.
+template <typename T>
+const KrylovKernels<T>& krylov_kernels();
+
+}  // namespace scorejet::linalg
