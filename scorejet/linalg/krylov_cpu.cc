@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "scorejet/base/parallel.h"
 #include "scorejet/linalg/krylov_kernels.h"
@@ -13,6 +14,8 @@
 
 namespace scorejet::linalg {
 namespace {
+
+constexpr int64_t kFirstCapacity = 16;  // vectors a sequence has room for at first
 
 // A buffer that starts on a cache line and is not cleared.
 template <typename T>
@@ -79,11 +82,13 @@ class CpuKrylov : public KrylovSpace {
             int count = 0;
             for (int64_t j = 0; j < columns_ && count < 2; ++j) {
               Sequence<T>& s = sequences_[static_cast<size_t>(b * columns_ + j)];
-              const int64_t target =
-                  std::min(sizes[static_cast<size_t>(b * columns_ + j)], dim_);
+              const int64_t target = std::min(sizes[static_cast<size_t>(b * columns_ + j)], dim_);
               if (!s.begun) begin_sequence<scalar_t>(s, b, j, target);
               if (s.invariant || s.size() >= target) continue;
-              s.vectors.reserve((target + 1) * length_, (s.size() + 1) * length_);
+              if (s.vectors.size() < (target + 1) * length_) {
+                s.vectors.reserve((std::min(2 * target, dim_) + 1) * length_,
+                                  (s.size() + 1) * length_);
+              }
               due[count++] = &s;
             }
             if (count == 0) break;
@@ -104,6 +109,7 @@ class CpuKrylov : public KrylovSpace {
   void combine(const std::vector<std::vector<double>>& coefficients, at::Tensor& values) override {
     AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "krylov_combine", [&] {
       auto out = values.accessor<scalar_t, 3>();
+      const KrylovKernels<T>& kernels = krylov_kernels<T>();
       base::parallel_for(factor_.size(0), grain(), [&](int64_t begin, int64_t end) {
         std::vector<T> sum(static_cast<size_t>(length_));
         for (int64_t pair = begin * columns_; pair < end * columns_; ++pair) {
@@ -113,8 +119,8 @@ class CpuKrylov : public KrylovSpace {
           std::fill(sum.begin(), sum.end(), T(0));
           for (size_t k = 0; k < weights.size(); ++k) {
             const T weight = static_cast<T>(weights[k]);
-            const T* vector = s.vectors.data() + static_cast<int64_t>(k) * length_;
-            for (int64_t i = 0; i < length_; ++i) sum[static_cast<size_t>(i)] += weight * vector[i];
+            kernels.add(weight, s.vectors.data() + static_cast<int64_t>(k) * length_, length_,
+                        sum.data());
           }
           const int64_t b = pair / columns_, j = pair % columns_;
           for (int64_t i = 0; i < dim_; ++i) {
@@ -134,20 +140,21 @@ class CpuKrylov : public KrylovSpace {
 
   template <typename S>
   void begin_sequence(Sequence<T>& s, int64_t b, int64_t j, int64_t target) const {
-    s.vectors.reserve((target + 1) * length_, 0);
+    s.vectors.reserve((std::max<int64_t>(target, kFirstCapacity) + 1) * length_, 0);
     T* v = s.vectors.data();
     const S* from = start_.data_ptr<S>() + b * start_.stride(0) + j * start_.stride(2);
-    double square = 0;
-    for (int64_t i = 0; i < dim_; ++i) {
-      const double value = from[i * start_.stride(1)];
-      square += value * value;
-    }
-    s.start_norm = std::sqrt(square);
-    const double inverse = s.start_norm > 0 ? 1 / s.start_norm : 0;
-    for (int64_t i = 0; i < dim_; ++i) {
-      v[i] = static_cast<T>(from[i * start_.stride(1)] * inverse);
-    }
+    const int64_t step = start_.stride(1);
+    for (int64_t i = 0; i < dim_; ++i) v[i] = static_cast<T>(from[i * step]);
     std::fill(v + dim_, v + length_, T(0));
+    double squares[8] = {};  // in float64: v may be as small as float32 goes
+    for (int64_t i = 0; i < length_; i += 8) {
+      for (int64_t lane = 0; lane < 8; ++lane) {
+        squares[lane] += static_cast<double>(v[i + lane]) * static_cast<double>(v[i + lane]);
+      }
+    }
+    s.start_norm = std::sqrt(std::accumulate(squares, squares + 8, 0.0));
+    const double inverse = s.start_norm > 0 ? 1 / s.start_norm : 0;
+    for (int64_t i = 0; i < length_; ++i) v[i] = static_cast<T>(v[i] * inverse);
     s.begun = true;
     s.invariant = s.start_norm == 0;
   }
@@ -202,23 +209,20 @@ class CpuKrylov : public KrylovSpace {
       const T beta = m > 0 ? static_cast<T>(due[c]->beta.back()) : T(0);
       v[c] = last;
       w[c] = last + length_;
-      for (int64_t i = 0; i < length_; ++i) {
-        w[c][i] = chain.diagonal[i] * v[c][i] - beta * before[i];
-      }
+      kernels.start(chain.diagonal, v[c], beta, before, length_, w[c]);
     }
-    kernels.project(chain.rows, rank_, chain.stride, length_, T(1), count, v, w);
+    kernels.add_gram(chain.rows, rank_, chain.stride, length_, count, v, w);
     for (int c = 0; c < count; ++c) {
       Sequence<T>& s = *due[c];
       const T alpha = kernels.dot(v[c], w[c], length_);
-      for (int64_t i = 0; i < length_; ++i) w[c][i] -= alpha * v[c][i];
-      double square = kernels.dot(w[c], w[c], length_);
+      double square = kernels.add(-alpha, v[c], length_, w[c]);
       s.scale = std::max(s.scale, std::abs(double{alpha}) + std::sqrt(square) +
                                       (s.beta.empty() ? 0.0 : s.beta.back()));
       s.alpha.push_back(alpha);
       const double tiny = 4 * double{std::numeric_limits<T>::epsilon()} * s.scale;
       for (int pass = 0; pass < 3; ++pass) {
         const double previous = square;
-        kernels.project(s.vectors.data(), s.size(), length_, length_, T(-1), 1, w + c, w + c);
+        kernels.orthogonalise(s.vectors.data(), s.size(), length_, w[c]);
         square = kernels.dot(w[c], w[c], length_);
         if (square > 0.5 * previous || square <= tiny * tiny) break;
       }

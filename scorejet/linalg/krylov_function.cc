@@ -152,8 +152,8 @@ class Driver {
                        [](RowState s) { return s == RowState::kGrowing; })) {
       std::vector<int64_t> sizes(pairs_.size());
       for (size_t p = 0; p < pairs_.size(); ++p) {
-        sizes[p] = growing(p / static_cast<size_t>(columns_)) && !pairs_[p].done ? pairs_[p].target
-                                                                                  : 0;
+        sizes[p] =
+            growing(p / static_cast<size_t>(columns_)) && !pairs_[p].done ? pairs_[p].target : 0;
       }
       space_->grow(sizes);
       for_rows([&](int64_t b) { project(b); });
@@ -195,9 +195,9 @@ class Driver {
           q.done = true;
           continue;
         }
-        p.eigen = tridiagonal_eigen(
-            space_->alpha(index), space_->beta(index), p.size,
-            p.size <= kSmall ? Components::kAll : Components::kFirstAndLast);
+        p.eigen =
+            tridiagonal_eigen(space_->alpha(index), space_->beta(index), p.size,
+                              p.size <= kSmall ? Components::kAll : Components::kFirstAndLast);
         if (!p.eigen.converged) {
           result_.state[static_cast<size_t>(b)] = RowState::kFailed;
           return;
@@ -267,7 +267,8 @@ class Driver {
         raise(RowState::kRounding);
         continue;
       }
-      const double allowed = refuse_rounding_ ? options_.tolerance - e.rounding : options_.tolerance;
+      const double allowed =
+          refuse_rounding_ ? options_.tolerance - e.rounding : options_.tolerance;
       const bool reached = e.truncation <= allowed;
       const bool stop = !reached && p.size >= limit_;
       if (stop && may_go_dense_) {

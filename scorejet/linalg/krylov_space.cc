@@ -46,8 +46,7 @@ class TensorKrylov : public KrylovSpace {
     size_t longest = 1;
     for (const auto& list : coefficients) longest = std::max(longest, list.size());
     const int64_t m = std::min<int64_t>(static_cast<int64_t>(longest), basis_.steps());
-    at::Tensor weights =
-        at::zeros({values.size(0), columns_, m}, at::TensorOptions(at::kDouble));
+    at::Tensor weights = at::zeros({values.size(0), columns_, m}, at::TensorOptions(at::kDouble));
     at::Tensor due = at::zeros({values.size(0), 1, columns_}, at::TensorOptions(at::kBool));
     for (size_t pair = 0; pair < coefficients.size(); ++pair) {
       if (coefficients[pair].empty()) continue;

@@ -12,7 +12,7 @@
 namespace scorejet::linalg {
 namespace {
 
-constexpr int64_t kSmallDim = 64;               // up to here eigh costs no more than Lanczos
+constexpr int64_t kSmallDim = 64;                     // up to here eigh costs no more than Lanczos
 constexpr int64_t kDenseElements = int64_t{1} << 23;  // of the matrices held at a time: 64 MB
 
 at::Tensor index_of(const std::vector<int64_t>& rows, at::Device device) {
@@ -20,16 +20,24 @@ at::Tensor index_of(const std::vector<int64_t>& rows, at::Device device) {
 }
 
 SymmetricOperator select(const SymmetricOperator& op, const at::Tensor& index) {
+  const auto rows = [&](const at::Tensor& part) { return part.index_select(0, index); };
   switch (op.structure()) {
     case Structure::kDense:
-      return SymmetricOperator::from_dense(op.matrix().index_select(0, index));
+      return SymmetricOperator::from_dense(rows(op.matrix()));
     case Structure::kDiagonal:
-      return SymmetricOperator::from_diagonal(op.diagonal_part().index_select(0, index));
+      return SymmetricOperator::from_diagonal(rows(op.diagonal_part()));
     case Structure::kLowRank:
       break;
   }
-  return SymmetricOperator::from_low_rank(op.diagonal_part().index_select(0, index),
-                                          op.factor().index_select(0, index));
+  return SymmetricOperator::from_low_rank(rows(op.diagonal_part()), rows(op.factor()));
+}
+
+// Cast before F Fᵀ is formed: in float32 its rounding alone would exceed the tolerance.
+at::Tensor dense_in_double(const SymmetricOperator& op) {
+  if (op.structure() != Structure::kLowRank) return op.dense().to(at::kDouble);
+  return SymmetricOperator::from_low_rank(op.diagonal_part().to(at::kDouble),
+                                          op.factor().to(at::kDouble))
+      .dense();
 }
 
 // Column by column: eigenvalues [n, m] of the rows at `index` -> f_j, [n, m, c].
@@ -56,7 +64,7 @@ void by_eigh(const SymmetricOperator& op, const std::vector<ScalarFunction>& fun
     const auto first = rows.begin() + static_cast<int64_t>(begin);
     const auto count = static_cast<int64_t>(std::min(chunk, rows.size() - begin));
     const at::Tensor index = index_of({first, first + count}, v.device());
-    at::Tensor matrix = select(op, index).dense().to(at::kDouble);
+    at::Tensor matrix = dense_in_double(select(op, index));
     const at::Tensor finite = at::isfinite(matrix).all(-1).all(-1);  // [n]
     matrix = at::where(finite.view({-1, 1, 1}), matrix, at::zeros_like(matrix));
     const auto [values, vectors] = at::linalg_eigh(matrix);
@@ -92,7 +100,8 @@ Remaining by_lanczos(const SymmetricOperator& op, const std::vector<ScalarFuncti
                      const std::vector<int64_t>& rows, MatrixFunctionResult& result) {
   const bool whole = static_cast<int64_t>(rows.size()) == op.batch();
   const at::Tensor index = index_of(rows, v.device());
-  at::Tensor values = whole ? result.values : at::empty({index.size(0), v.size(1), v.size(2)}, v.options());
+  at::Tensor values =
+      whole ? result.values : at::empty({index.size(0), v.size(1), v.size(2)}, v.options());
   const KrylovRows krylov =
       whole ? apply_krylov(op, functions, v, options, type, rows, op.batch(), values)
             : apply_krylov(select(op, index), functions, v.index_select(0, index), options, type,
@@ -152,11 +161,10 @@ MatrixFunctionResult apply_functions(const SymmetricOperator& op,
   } else if (op.structure() == Structure::kDense || op.dim() <= kSmallDim) {
     by_eigh(op, functions, v, rows, result);
   } else {
-    Remaining remaining =
-        by_lanczos(op, functions, v, options, v.scalar_type(), rows, result);
+    Remaining remaining = by_lanczos(op, functions, v, options, v.scalar_type(), rows, result);
     if (!remaining.rounding.empty()) {
-      const Remaining again = by_lanczos(op, functions, v, options, at::kDouble,
-                                         remaining.rounding, result);
+      const Remaining again =
+          by_lanczos(op, functions, v, options, at::kDouble, remaining.rounding, result);
       remaining.costly.insert(remaining.costly.end(), again.costly.begin(), again.costly.end());
     }
     by_eigh(op, functions, v, remaining.costly, result);

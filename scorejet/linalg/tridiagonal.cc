@@ -27,8 +27,8 @@ bool implicit_ql(std::vector<double>& d, std::vector<double>& e, std::vector<dou
   for (int64_t l = 0; l < m; ++l) {
     for (int iteration = 0;; ++iteration) {
       int64_t end = l;
-      while (end + 1 < m && std::abs(e[at(end)]) >
-                                kUnit * (std::abs(d[at(end)]) + std::abs(d[at(end + 1)]))) {
+      while (end + 1 < m &&
+             std::abs(e[at(end)]) > kUnit * (std::abs(d[at(end)]) + std::abs(d[at(end + 1)]))) {
         ++end;
       }
       if (end == l) break;
