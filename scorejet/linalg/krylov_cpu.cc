@@ -231,8 +231,7 @@ class CpuKrylov : public KrylovSpace {
       if (s.invariant && std::isfinite(beta)) beta = 0;
       s.beta.push_back(beta);
       if (s.invariant) continue;
-      const T inverse = static_cast<T>(1 / beta);
-      for (int64_t i = 0; i < length_; ++i) w[c][i] *= inverse;
+      kernels.scale(static_cast<T>(1 / beta), length_, w[c]);
     }
   }
 

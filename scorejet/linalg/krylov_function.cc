@@ -102,23 +102,38 @@ struct Pair {
   double previous_error = 1;
   double error = 0;
   std::vector<double> weights;  // of the Krylov vectors, once known
-
-  // The error falls at least geometrically, so the line through the last two logarithms reaches
-  // the tolerance no earlier than the error does.
-  void choose_target(double error_now, double tolerance, int64_t limit) {
-    const int64_t m = projection.size;
-    const double rate = std::log(previous_error / error_now) / double(m - previous_size);
-    const int64_t furthest = m + std::max<int64_t>(4, m / 2);
-    const double wanted = std::log(error_now / tolerance) / rate;
-    target = furthest;
-    if (std::isfinite(wanted) && rate > 0 && wanted < double(furthest - m)) {
-      target = m + std::max<int64_t>(1, static_cast<int64_t>(std::ceil(wanted)));
-    }
-    target = std::min(target, limit);
-    previous_size = m;
-    previous_error = std::min(error_now, 1.0);
-  }
 };
+
+// How fast the error falls: its logarithm by `rate` a step around step `centre`.
+struct Decay {
+  double rate = 0, centre = 1;
+};
+
+// From the last four components of f(T) e₁, pairs of them so that a zero among them does no harm:
+// all that a first estimate has to go by.
+Decay decay_of(const std::vector<double>& y) {
+  const auto m = y.size();
+  if (m < 4) return {};
+  const double before = std::hypot(y[m - 4], y[m - 3]), last = std::hypot(y[m - 2], y[m - 1]);
+  return {0.5 * std::log(before / last), static_cast<double>(m) - 1.5};
+}
+
+// The Krylov dimension where an error `factor` times too large at m will have met its tolerance.
+// The error of an entire function falls by about 2k/ρ at step k (Hochbruck and Lubich 1997); the
+// rate seen last gives ρ. A good guess saves eigenproblems: with it two estimates mostly do.
+int64_t predict_size(int64_t m, double factor, const Decay& decay, int64_t limit) {
+  if (!(decay.rate > 0) || !std::isfinite(decay.rate) || !std::isfinite(factor)) {
+    return std::min(limit, m + std::max<int64_t>(4, m / 2));
+  }
+  const int64_t furthest = m + std::max<int64_t>(8, m / 2);
+  double excess = std::log(factor);
+  int64_t size = m;
+  while (excess > 0 && size < furthest) {
+    excess -= decay.rate + std::log(static_cast<double>(size) / decay.centre);
+    ++size;
+  }
+  return std::min(limit, std::max(size, m + std::max<int64_t>(1, m / 16)));
+}
 
 class Driver {
  public:
@@ -286,7 +301,17 @@ class Driver {
         continue;
       }
       more = true;
-      q.choose_target(e.truncation, allowed, limit_);
+      const int64_t m = p.size;
+      Decay decay;
+      if (q.previous_size > 0) {
+        decay = {std::log(q.previous_error / e.truncation) / double(m - q.previous_size),
+                 0.5 * double(m + q.previous_size)};
+      } else if (p.eigen.rows == m) {
+        decay = decay_of(coefficients(p, f, 1.0));
+      }
+      q.target = predict_size(m, e.truncation / allowed, decay, limit_);
+      q.previous_size = m;
+      q.previous_error = e.truncation;
     }
     const auto row = static_cast<size_t>(b);
     for (int64_t j = 0; j < columns_; ++j) {

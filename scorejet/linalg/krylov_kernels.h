@@ -28,6 +28,7 @@ struct KrylovKernels {
   // w += weight v; the new ‖w‖².
   T (*add)(T weight, const T* v, int64_t length, T* w);
   T (*dot)(const T* x, const T* y, int64_t length);
+  void (*scale)(T factor, int64_t length, T* w);  // w *= factor
 };
 
 // For this processor: AVX-512, AVX2 or what the build's baseline has.
