@@ -18,6 +18,8 @@ constexpr int64_t kSmall = 32;           // up to here all of U is computed at e
 constexpr double kRoundingFactor = 4.0;  // rounding acts like this many units of ‖A‖ on A
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+double roundoff(at::ScalarType type) { return type == at::kFloat ? 0x1p-24 : 0x1p-53; }
+
 // One pair's projected problem T_m and where its function is needed.
 struct Projection {
   TridiagonalEigen eigen;
@@ -49,9 +51,10 @@ struct Estimate {
   double rounding = 0;
 };
 
-// f holds the function at Projection's points.
+// f holds the function at Projection's points; arithmetic and result are the unit roundoffs of
+// Lanczos and of what is returned.
 Estimate estimate_error(const Projection& p, const double* points, const double* f, double beta,
-                        double unit_roundoff) {
+                        double arithmetic, double result) {
   double square = 0, slopes = 0, largest = 0;
   std::vector<double> weight(static_cast<size_t>(p.size));
   for (int64_t j = 0; j < p.size; ++j) {
@@ -77,8 +80,10 @@ Estimate estimate_error(const Projection& p, const double* points, const double*
   Estimate estimate;
   // Where f(T) e₁ = 0 there is nothing to be relative to.
   estimate.truncation = worst == 0 ? 0 : norm > 0 ? beta * worst / norm : kInfinity;
-  estimate.rounding =
-      unit_roundoff * (1 + (norm > 0 ? kRoundingFactor * largest * std::sqrt(slopes) / norm : 0));
+  estimate.rounding = 2 * result;
+  if (norm > 0) {
+    estimate.rounding += kRoundingFactor * arithmetic * largest * std::sqrt(slopes) / norm;
+  }
   return estimate;
 }
 
@@ -146,7 +151,8 @@ class Driver {
     may_go_dense_ = options.max_steps <= 0;
     limit_ = may_go_dense_ ? std::max<int64_t>(dim_ / 2, kFirstSteps)
                            : std::min(dim_, options.max_steps);
-    unit_roundoff_ = type == at::kFloat ? 0x1p-24 : 0x1p-53;
+    arithmetic_ = roundoff(type);
+    result_roundoff_ = roundoff(v.scalar_type());
     refuse_rounding_ = type == at::kFloat;
     const bool cpu = op.diagonal_part().is_cpu() && !options.portable;
     space_ = cpu ? make_cpu_krylov(op, v, type) : make_tensor_krylov(op, v, type);
@@ -276,7 +282,7 @@ class Driver {
       const int64_t offset = rows_[static_cast<size_t>(b)] * points.size(1);
       const double* f = f_[static_cast<size_t>(j)].data_ptr<double>() + offset;
       const Estimate e = estimate_error(p, points.data_ptr<double>() + offset, f,
-                                        last_beta(index, p.size), unit_roundoff_);
+                                        last_beta(index, p.size), arithmetic_, result_roundoff_);
       q.error = e.truncation + e.rounding;
       if (refuse_rounding_ && !(e.rounding <= 0.5 * options_.tolerance)) {
         raise(RowState::kRounding);
@@ -347,7 +353,7 @@ class Driver {
   int64_t batch_, dim_, columns_ = 0, limit_ = 0;
   at::Device device_ = at::kCPU;
   bool may_go_dense_ = false, refuse_rounding_ = false;
-  double unit_roundoff_ = 0;
+  double arithmetic_ = 0, result_roundoff_ = 0;
   std::unique_ptr<KrylovSpace> space_;
   at::Tensor floor_, base_;  // [B], min a and max a
   std::vector<Pair> pairs_;

@@ -12,7 +12,7 @@
 namespace scorejet::linalg {
 namespace {
 
-constexpr int64_t kSmallDim = 64;                     // up to here eigh costs no more than Lanczos
+constexpr int64_t kSmallDim = 16;                     // up to here eigh costs no more than Lanczos
 constexpr int64_t kDenseElements = int64_t{1} << 23;  // of the matrices held at a time: 64 MB
 
 at::Tensor index_of(const std::vector<int64_t>& rows, at::Device device) {

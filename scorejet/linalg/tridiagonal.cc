@@ -9,8 +9,7 @@ namespace scorejet::linalg {
 namespace {
 
 // Columns j and j + 1 of the eigenvector matrix, stored as lines, turned by the rotation (c, s).
-void rotate(double* line, int64_t rows, double c, double s) {
-  double* next = line + rows;
+void rotate(double* __restrict line, double* __restrict next, int64_t rows, double c, double s) {
   for (int64_t k = 0; k < rows; ++k) {
     const double f = next[k];
     next[k] = s * line[k] + c * f;
@@ -19,46 +18,42 @@ void rotate(double* line, int64_t rows, double c, double s) {
 }
 
 // tql2 on d [m] and e [m] (e[m - 1] = 0). False when an eigenvalue needs more than 60 iterations.
-bool implicit_ql(std::vector<double>& d, std::vector<double>& e, std::vector<double>& z,
-                 int64_t rows) {
-  const auto m = static_cast<int64_t>(d.size());
-  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
+bool implicit_ql(double* d, double* e, double* z, int64_t m, int64_t rows) {
   constexpr double kUnit = std::numeric_limits<double>::epsilon();
   for (int64_t l = 0; l < m; ++l) {
     for (int iteration = 0;; ++iteration) {
       int64_t end = l;
-      while (end + 1 < m &&
-             std::abs(e[at(end)]) > kUnit * (std::abs(d[at(end)]) + std::abs(d[at(end + 1)]))) {
+      while (end + 1 < m && std::abs(e[end]) > kUnit * (std::abs(d[end]) + std::abs(d[end + 1]))) {
         ++end;
       }
       if (end == l) break;
       if (iteration == 60) return false;
-      double g = (d[at(l + 1)] - d[at(l)]) / (2 * e[at(l)]);
-      g = d[at(end)] - d[at(l)] + e[at(l)] / (g + std::copysign(std::sqrt(g * g + 1), g));
+      double g = (d[l + 1] - d[l]) / (2 * e[l]);
+      g = d[end] - d[l] + e[l] / (g + std::copysign(std::sqrt(g * g + 1), g));
       double s = 1, c = 1, p = 0;
       int64_t i = end - 1;
       for (; i >= l; --i) {
-        const double f = s * e[at(i)], b = c * e[at(i)];
+        const double f = s * e[i], b = c * e[i];
         const double r = std::sqrt(f * f + g * g);
-        e[at(i + 1)] = r;
+        e[i + 1] = r;
         if (r == 0) {  // underflow: the matrix splits here
-          d[at(i + 1)] -= p;
-          e[at(end)] = 0;
+          d[i + 1] -= p;
+          e[end] = 0;
           break;
         }
         s = f / r;
         c = g / r;
-        g = d[at(i + 1)] - p;
-        const double t = (d[at(i)] - g) * s + 2 * c * b;
+        g = d[i + 1] - p;
+        const double t = (d[i] - g) * s + 2 * c * b;
         p = s * t;
-        d[at(i + 1)] = g + p;
+        d[i + 1] = g + p;
         g = c * t - b;
-        rotate(z.data() + i * rows, rows, c, s);
+        rotate(z + i * rows, z + (i + 1) * rows, rows, c, s);
       }
       if (i >= l) continue;
-      d[at(l)] -= p;
-      e[at(l)] = g;
-      e[at(end)] = 0;
+      d[l] -= p;
+      e[l] = g;
+      e[end] = 0;
     }
   }
   return true;
@@ -94,7 +89,7 @@ TridiagonalEigen tridiagonal_eigen(const double* alpha, const double* beta, int6
       line[1] = i == m - 1 ? 1 : 0;
     }
   }
-  result.converged = implicit_ql(d, e, z, result.rows);
+  result.converged = implicit_ql(d.data(), e.data(), z.data(), m, result.rows);
   std::vector<int64_t> order(size);
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {

@@ -160,6 +160,9 @@ TEST(MatrixFunction, Float32MeetsTheToleranceToo) {
           const auto result = apply_functions(op, functions, v, {.tolerance = tolerance});
           const double error = worst(result.values, exact);
           EXPECT_TRUE(result.converged);
+          if (result.error > 0) {
+            EXPECT_LE(error, result.error);
+          }
           EXPECT_LE(error, tolerance) << fmt::format("kind {} {} {}", int(kind), largest, epsilon);
         }
         const auto dense = SymmetricOperator::from_dense(op.dense());
@@ -214,7 +217,7 @@ TEST(MatrixFunction, DegenerateOperators) {
 
 TEST(MatrixFunction, FastPathEqualsItsPortableTwin) {
   torch::manual_seed(6);
-  for (int64_t dim : {65, 100, 131, 784}) {  // 784: a multiple of the vectors' width
+  for (int64_t dim : {17, 100, 131, 784}) {  // 784: a multiple of the vectors' width
     for (int64_t rank : {1, 6, 51}) {
       for (at::ScalarType type : {at::kFloat, at::kDouble}) {
         for (int64_t columns : {1, 2, 3}) {
@@ -282,7 +285,7 @@ TEST(MatrixFunction, RowsDoNotDependOnTheirNeighbours) {
 
 TEST(MatrixFunction, NotANumberStaysInItsRow) {
   torch::manual_seed(8);
-  for (int64_t dim : {20, 100}) {  // eigh and Lanczos
+  for (int64_t dim : {12, 100}) {  // eigh and Lanczos
     const SymmetricOperator op = random_operator(Spectrum::kModel, 3, dim, 4, 1);
     const at::Tensor v = at::randn({3, dim, 2}, kDoubles);
     const auto clean = apply_functions(op, ozaki(0.1), v);
