@@ -8,9 +8,8 @@ namespace {
 #define SCOREJET_INLINE __attribute__((always_inline)) inline
 #define SCOREJET_LAMBDA __attribute__((always_inline))
 
-// Keeps a row's register for both columns; GCC would load it again, and loads are the bottleneck
-// (a sixth slower).
-#if defined(__x86_64__)
+// Keeps a row's register for both columns: GCC would load it again, a sixth slower.
+#if defined(__x86_64__) && !defined(__clang__)
 #define SCOREJET_HOLD(value) asm("" : "+v"(value))
 #else
 #define SCOREJET_HOLD(value)
