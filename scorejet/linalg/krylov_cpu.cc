@@ -21,19 +21,31 @@ constexpr int64_t kFirstCapacity = 16;  // vectors a sequence has room for at fi
 template <typename T>
 class Buffer {
  public:
-  T* data() { return storage_.defined() ? storage_.data_ptr<T>() : nullptr; }
-  int64_t size() const { return storage_.defined() ? storage_.numel() : 0; }
+  T* data() { return data_; }
+  int64_t size() const { return size_; }
+  // Starts in memory that another keeps.
+  void borrow(T* data, int64_t size) {
+    data_ = data;
+    size_ = size;
+  }
   // At least `size` elements, of which the first `keep` stay.
   void reserve(int64_t size, int64_t keep) {
-    if (size <= this->size()) return;
+    if (size <= size_) return;
     at::Tensor larger = at::empty({size}, c10::CppTypeToScalarType<T>::value);
-    if (keep > 0) std::copy_n(data(), keep, larger.data_ptr<T>());
+    if (keep > 0) std::copy_n(data_, keep, larger.data_ptr<T>());
     storage_ = larger;
+    data_ = larger.data_ptr<T>();
+    size_ = size;
   }
-  void clear() { storage_.reset(); }
+  void clear() {
+    storage_.reset();
+    borrow(nullptr, 0);
+  }
 
  private:
-  at::Tensor storage_;
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+  at::Tensor storage_;  // undefined while borrowed
 };
 
 // One Krylov sequence: vectors v_1 .. v_{m+1} in lines of padded length.
@@ -68,7 +80,15 @@ class CpuKrylov : public KrylovSpace {
         dim_(op.dim()),
         rank_(op.rank()),
         length_(padded(op.dim())),
-        sequences_(static_cast<size_t>(op.batch() * v.size(2))) {}
+        sequences_(static_cast<size_t>(op.batch() * v.size(2))) {
+    // One block for what most sequences need: an allocation each is a few percent of a step.
+    const int64_t each = (std::min(kFirstCapacity, dim_) + 1) * length_;
+    slab_ = at::empty({static_cast<int64_t>(sequences_.size()) * each},
+                      c10::CppTypeToScalarType<T>::value);
+    for (size_t p = 0; p < sequences_.size(); ++p) {
+      sequences_[p].vectors.borrow(slab_.data_ptr<T>() + static_cast<int64_t>(p) * each, each);
+    }
+  }
 
   void grow(const std::vector<int64_t>& sizes) override {
     AT_DISPATCH_FLOATING_TYPES(factor_.scalar_type(), "krylov_grow", [&] {
@@ -140,7 +160,7 @@ class CpuKrylov : public KrylovSpace {
 
   template <typename S>
   void begin_sequence(Sequence<T>& s, int64_t b, int64_t j, int64_t target) const {
-    s.vectors.reserve((std::max<int64_t>(target, kFirstCapacity) + 1) * length_, 0);
+    s.vectors.reserve((target + 1) * length_, 0);
     T* v = s.vectors.data();
     const S* from = start_.data_ptr<S>() + b * start_.stride(0) + j * start_.stride(2);
     const int64_t step = start_.stride(1);
@@ -235,7 +255,7 @@ class CpuKrylov : public KrylovSpace {
     }
   }
 
-  at::Tensor diagonal_, factor_, start_;
+  at::Tensor diagonal_, factor_, start_, slab_;
   int64_t columns_, dim_, rank_, length_;
   std::vector<Sequence<T>> sequences_;
 };
