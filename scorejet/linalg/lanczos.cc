@@ -12,9 +12,13 @@
 namespace scorejet::linalg {
 namespace {
 
-// Below this multiple of ‖A‖ a new direction is rounding noise: the subspace is invariant.
-double breakdown_tolerance(const at::Tensor& like) {
-  return like.scalar_type() == at::kDouble ? 1e-12 : 1e-5;
+// Below this multiple of ‖A‖ a new direction is rounding noise: the subspace is invariant. With a
+// fresh vector to go on from, early is safe; without, what is cut off here is lost.
+double breakdown_tolerance(const at::Tensor& like, bool restart) {
+  const bool wide = like.scalar_type() == at::kDouble;
+  if (restart) return wide ? 1e-12 : 1e-5;
+  return 4 * (wide ? std::numeric_limits<double>::epsilon()
+                   : double{std::numeric_limits<float>::epsilon()});
 }
 
 // Removes from w [B, c, D] its components along basis [B, c, m, D], twice ("twice is enough",
@@ -56,7 +60,7 @@ at::Tensor LanczosBasis::fresh_vector(const at::Tensor& basis) const {
 }
 
 void LanczosBasis::grow(int64_t num_steps) {
-  const double tiny = breakdown_tolerance(next_);
+  const double tiny = breakdown_tolerance(next_, restart_);
   const int64_t target = std::min(steps_ + num_steps, op_.dim());
   if (target > storage_.size(2)) {
     const int64_t capacity = std::min(op_.dim(), std::max(target, 2 * storage_.size(2)));
@@ -90,8 +94,12 @@ at::Tensor LanczosBasis::vectors() const { return storage_.narrow(2, 0, steps_);
 
 at::Tensor LanczosBasis::last_beta() const { return beta_.back(); }
 
+at::Tensor LanczosBasis::alpha() const { return at::stack(alpha_, -1); }
+
+at::Tensor LanczosBasis::beta() const { return at::stack(beta_, -1); }
+
 at::Tensor LanczosBasis::tridiagonal() const {
-  at::Tensor t = at::diag_embed(at::stack(alpha_, -1));
+  at::Tensor t = at::diag_embed(alpha());
   if (steps_ > 1) {
     const std::vector<at::Tensor> inner(beta_.begin(), beta_.end() - 1);
     const at::Tensor off = at::stack(inner, -1);

@@ -26,6 +26,8 @@ class LanczosBasis {
   int64_t steps() const { return steps_; }
   at::Tensor start_norm() const { return start_norm_; }  // [B, c]
   at::Tensor vectors() const;                            // [B, c, m, D], rows orthonormal (or zero)
+  at::Tensor alpha() const;                              // T's diagonal, [B, c, m]
+  at::Tensor beta() const;                               // β_1 .. β_m, [B, c, m]
   at::Tensor tridiagonal() const;                        // T, [B, c, m, m]
   at::Tensor last_beta() const;                          // β_m, [B, c]
 
