@@ -1,4 +1,5 @@
 // scorejet data fetch NAME, scorejet data sample NAME
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <cstdint>
@@ -37,6 +38,7 @@ void add_sample_planar(CLI::App& data) {
   struct Options {
     std::string name, out;
     int64_t count = 10000;
+    double sigma = 0;
     uint64_t seed = 0;
   };
   auto options = std::make_shared<Options>();
@@ -47,12 +49,19 @@ void add_sample_planar(CLI::App& data) {
   command->add_option("--count", options->count, "number of points, at least 1")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_option("--sigma", options->sigma, "standard deviation of noise that is added")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "random seed")->capture_default_str();
   command->add_option("--out", options->out, ".npy file to write")->required();
   command->callback([options] {
     const auto density = distributions::make_planar(options->name);
-    const at::Tensor x =
+    at::Tensor x =
         density->sample(options->count, base::make_generator(options->seed, options->name));
+    if (options->sigma > 0) {
+      x = x + options->sigma *
+                  at::randn(x.sizes(), base::make_generator(options->seed, "noise"), x.options());
+    }
     io::write_npy(options->out, io::from_tensor(x));
     fmt::print("{}: {} points of {}\n", options->out, options->count, options->name);
   });

@@ -68,15 +68,17 @@ Rows judge(const Rows& table) {
     const auto ratio = [&](const char* a, const char* b) {
       return ess.contains(a) && ess.contains(b) ? Json(ess[a] / ess[b]) : Json();
     };
-    claims.push_back({{"problem", problem},
-                      {"full_over_langevin", ratio("ozaki, full", "langevin, exact")},
-                      {"low_rank_over_langevin", ratio("ozaki, low_rank", "langevin, exact")},
-                      {"full_over_learned_langevin", ratio("ozaki, full", "langevin, full")},
-                      {"exact_over_langevin", ratio("ozaki, exact", "langevin, exact")},
-                      {"line_over_langevin", ratio("line-ozaki, full", "langevin, exact")},
-                      {"line_4_over_langevin", ratio("line-ozaki-4, full", "langevin, exact")},
-                      {"metropolis_over_mala", ratio("metropolis-ozaki, exact", "mala, exact")},
-                      {"full_over_hmc", ratio("ozaki, full", "hmc, exact")}});
+    claims.push_back(
+        {{"problem", problem},
+         {"full_over_langevin", ratio("ozaki, full", "langevin, exact")},
+         {"low_rank_over_langevin", ratio("ozaki, low_rank", "langevin, exact")},
+         {"full_over_learned_langevin", ratio("ozaki, full", "langevin, full")},
+         {"exact_over_langevin", ratio("ozaki, exact", "langevin, exact")},
+         {"line_over_langevin", ratio("line-ozaki, full", "langevin, exact")},
+         {"line_4_over_langevin", ratio("line-ozaki-4, full", "langevin, exact")},
+         {"metropolis_full_over_langevin", ratio("metropolis-ozaki, full", "langevin, exact")},
+         {"metropolis_over_mala", ratio("metropolis-ozaki, exact", "mala, exact")},
+         {"full_over_hmc", ratio("ozaki, full", "hmc, exact")}});
   }
   return claims;
 }

@@ -46,6 +46,7 @@ SamplingProblem normal(double condition) {
   problem.title = fmt::format("normal, 20-d, condition {}", condition);
   problem.density = in_principal_axes(at::zeros({1, 20}, kDouble), covariance.unsqueeze(0));
   problem.rank = 10;
+  problem.num_chains = 64;
   problem.smallest_step = 0.05;
   problem.largest_step = 10 * condition;
   return problem;
@@ -64,7 +65,9 @@ SamplingProblem mixture_2() {
   problem.title = "three long Gaussians, 2-d";
   problem.density = in_principal_axes(at::zeros({3, 2}, kDouble), at::stack(covariances));
   problem.steps = 3000;
-  problem.batch = 1024;
+  problem.batch = 512;
+  problem.depth = 2;
+  problem.num_chains = 512;
   problem.smallest_step = 0.003;
   return problem;
 }
@@ -87,6 +90,7 @@ SamplingProblem mixture_20() {
   problem.title = "four long Gaussians, 20-d";
   problem.density = in_principal_axes(means, at::stack(covariances));
   problem.rank = 10;
+  problem.num_chains = 64;
   problem.steps = 2000;
   problem.width = 256;
   problem.smallest_step = 0.003;
@@ -101,7 +105,10 @@ SamplingProblem planar(const std::string& name, double sigma) {
   problem.sigma = sigma;
   problem.clip_norm = 10;
   problem.steps = 3000;
-  problem.batch = 1024;
+  problem.batch = 512;
+  problem.depth = 2;
+  problem.num_chains = 64;  // their exact scores are slow
+  problem.evaluations = 500;
   problem.smallest_step = 0.05 * sigma * sigma;
   return problem;
 }

@@ -18,9 +18,10 @@ struct SamplingProblem {
   double sigma = 0.1;  // chains run on p_sigma
   int64_t rank = 1;    // of the low-rank learned s2
   // Of the fit of s1 and s2.
-  int64_t steps = 1000, batch = 256, width = 128;
+  int64_t steps = 1000, batch = 256, width = 128, depth = 1;
   double rate = 4e-3;
   double clip_norm = 1e30;  // largest gradient of each order: only where tails are heavy
+  int64_t num_chains = 128, evaluations = 1000;  // score evaluations of each chain at one setting
   // Step sizes are sought between these: well below the least variance of p_sigma along any
   // direction, and above the largest.
   double smallest_step = 0.01, largest_step = 10;
