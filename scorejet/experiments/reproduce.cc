@@ -2,6 +2,7 @@
 
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
+#include "scorejet/experiments/mixing.h"
 #include "scorejet/io/atomic_file.h"
 
 namespace scorejet::experiments {
@@ -9,6 +10,9 @@ namespace scorejet::experiments {
 const std::vector<Experiment>& experiments() {
   static const std::vector<Experiment> list{
       {"accuracy", "errors of learned scores of order two and three against exact ones", accuracy},
+      {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
+       mixing_mnist},
+      {"mixing-cifar10", "the same of photographs, at the noise level that works", mixing_cifar10},
   };
   return list;
 }

@@ -1,0 +1,56 @@
+#include <cmath>
+
+#include "scorejet/experiments/mixing.h"
+
+namespace scorejet::experiments {
+namespace {
+
+// ε/σ² from 0.05, where Langevin's variance is 2.5 % too large, to 8, four times what it survives.
+std::vector<double> step_grid(int64_t count) {
+  std::vector<double> grid;
+  for (int64_t i = 0; i < count; ++i) {
+    grid.push_back(0.05 * std::pow(160.0, static_cast<double>(i) / static_cast<double>(count - 1)));
+  }
+  return grid;
+}
+
+MixingPlan common(bool fast) {
+  MixingPlan plan;
+  plan.model.model.s2 = "low_rank";
+  plan.model.model.rank = 20;
+  plan.model.loss.variance_reduction = false;
+  plan.model.train.learning_rate = 2e-3;
+  plan.kernels = {"langevin", "ozaki-diagonal", "ozaki"};
+  plan.relative_steps = step_grid(fast ? 6 : 11);
+  if (fast) plan.num_steps = plan.survey_steps = 100;
+  return plan;
+}
+
+}  // namespace
+
+MixingPlan mnist_plan(bool fast) {
+  MixingPlan plan = common(fast);
+  plan.model.data.name = "mnist";
+  plan.model.noise.sigma = 0.5;
+  plan.model.train.steps = fast ? 2500 : 20000;
+  plan.model.train.batch = 32;
+  plan.sigmas = {0.5};
+  if (fast) plan.judge_steps = 400;
+  return plan;
+}
+
+MixingPlan cifar10_plan(bool fast) {
+  MixingPlan plan = common(fast);
+  plan.model.data.name = "cifar10";
+  plan.model.noise.sigma = 0.25;
+  plan.model.noise.sigma_max = 0.5;
+  plan.model.model.levels = 3;
+  plan.model.train.steps = fast ? 1500 : 10000;
+  plan.model.train.batch = 16;
+  plan.sigmas = {0.25, 0.35, 0.5};
+  plan.judge_steps = fast ? 600 : 2500;
+  plan.flip = true;
+  return plan;
+}
+
+}  // namespace scorejet::experiments
