@@ -21,10 +21,11 @@ struct MixingPlan {
   std::vector<double> relative_steps;  // ε/σ², the same for all kernels
   int64_t num_chains = 64;
   int64_t num_steps = 400;
-  int64_t thin = 2;            // every thin-th position is judged
-  int64_t survey_steps = 100;  // of the run by which σ is chosen
-  int64_t judge_steps = 1500;  // of the judge's training
-  bool flip = false;           // mirror half of the judge's training images
+  int64_t thin = 2;               // every thin-th position is judged
+  int64_t survey_steps = 100;     // of the run by which σ is chosen
+  int64_t adjusted_steps = 1200;  // of the chains that tell the model's own stationary values
+  int64_t judge_steps = 1500;     // of the judge's training
+  bool flip = false;              // mirror half of the judge's training images
 };
 
 // The score models are those of configs/mixing-mnist.toml and configs/mixing-cifar10.toml; `fast`
@@ -32,10 +33,10 @@ struct MixingPlan {
 MixingPlan mnist_plan(bool fast);
 MixingPlan cifar10_plan(bool fast);
 
-// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, changes.png, course-equal.png
-// and course-best.png; beside them model/ (an incomplete model there is trained on),
-// judge.safetensors and journal.jsonl, from which an interrupted run goes on. The data are read
-// from data/.
+// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, adjusted.{csv,json},
+// changes.png, course-equal.png and course-best.png; beside them model/ (an incomplete model there
+// is trained on), judge.safetensors and journal.jsonl, from which an interrupted run goes on. The
+// data are read from data/.
 void mixing_mnist(const ReproduceOptions& options);
 void mixing_cifar10(const ReproduceOptions& options);
 

@@ -169,11 +169,14 @@ Course follow_chains(const MixingArena& arena, const CourseRequest& request) {
   const sampling::Target target{arena.run.model.get(), sigma};
   const sampling::Kernel& kernel = sampling::find_kernel(request.kernel);
   const sampling::KernelOptions kernel_options{.step_size = request.relative_step * sigma * sigma};
-  const sampling::ChainOptions options{
-      .num_steps = request.num_steps, .thin = request.num_steps, .seed = request.seed};
+  const sampling::ChainOptions options{.num_steps = request.num_steps,
+                                       .warmup = request.warmup,
+                                       .thin = request.num_steps,
+                                       .seed = request.seed};
   std::vector<at::Tensor> denoised, norm;
   const auto keep = [&](const sampling::Chains& chains) {
-    if (chains.step % request.thin != 0) return;
+    const int64_t step = chains.step - request.warmup;
+    if (step < 0 || step % request.thin != 0) return;
     const at::Tensor& s1 = chains.state.jet.s1;
     denoised.push_back(tweedie_mean(chains.state.x, at::full({}, sigma), s1));
     norm.push_back(squared_norm(s1, sigma));

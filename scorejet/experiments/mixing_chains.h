@@ -39,8 +39,9 @@ struct Course {
 
 struct CourseRequest {
   std::string kernel;
-  double sigma = 0, relative_step = 0;  // ε/σ²
+  double sigma = 0, relative_step = 0;  // ε/σ²; where an adjusted kernel starts from
   int64_t num_chains = 0, num_steps = 0, thin = 1;
+  int64_t warmup = 0;  // steps before, in which an adjusted kernel finds its ε
   uint64_t seed = 0;
 };
 

@@ -32,16 +32,22 @@ ClassChanges count_changes(const at::Tensor& labels, const at::Tensor& confidenc
   return changes;
 }
 
-void judge_quality(Json& row, const Json& reference) {
+void judge_quality(Json& row, const Json& test_images, const Json& stationary) {
   const auto number = [](const Json& from, const char* key) {  // null where it was not finite
     return from.at(key).is_null() ? std::nan("") : from.at(key).get<double>();
   };
-  const double confidence = number(row, "confidence"), norm = number(row, "score_norm");
-  const bool good = number(row, "stopped") == 0 &&
-                    confidence >= number(reference, "confidence") - kConfidenceTolerance;
-  row["good"] = good;
-  const double ratio = norm / number(reference, "score_norm");
-  row["strictly_good"] = good && std::abs(ratio - 1) <= kScoreNormTolerance;
+  const bool running = number(row, "stopped") == 0;
+  const auto confident = [&](const Json& reference) {
+    return running &&
+           number(row, "confidence") >= number(reference, "confidence") - kConfidenceTolerance;
+  };
+  const auto noisy_enough = [&](const Json& reference) {
+    const double ratio = number(row, "score_norm") / number(reference, "score_norm");
+    return std::abs(ratio - 1) <= kScoreNormTolerance;
+  };
+  row["good"] = confident(test_images);
+  row["strictly_good"] = confident(test_images) && noisy_enough(test_images);
+  row["faithful"] = confident(stationary) && noisy_enough(stationary);
 }
 
 const Json* best_row(const Rows& rows, const std::string& kernel, const std::string& verdict) {

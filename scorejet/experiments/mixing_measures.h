@@ -21,15 +21,17 @@ struct ClassChanges {
 // class. Shapes: labels [C, N] int64, confidence [C, N].
 ClassChanges count_changes(const at::Tensor& labels, const at::Tensor& confidence);
 
-// How far a chain's mean confidence may lie below that of denoised noisy test images, and its mean
-// σ²‖s1‖²/D from theirs.
+// How far a chain's mean confidence may lie below a reference's, and its mean σ²‖s1‖²/D from it.
 inline constexpr double kConfidenceTolerance = 0.02;
 inline constexpr double kScoreNormTolerance = 0.05;
 
-// Adds to a row of kernel and step size "good" (no chain was stopped, confidence not lower than the
-// reference's within the tolerance) and "strictly_good" (and score_norm within its own). A higher
-// score_norm means noise that is too strong, a lower one positions that are too smooth.
-void judge_quality(nlohmann::ordered_json& row, const nlohmann::ordered_json& reference);
+// Adds to a row of kernel and step size three verdicts, none of them true where a chain was
+// stopped: "good", a confidence not lower than denoised noisy test images have, within the
+// tolerance; "strictly_good", and their score_norm; "faithful", both against `stationary`, adjusted
+// chains on the same learned score: what is left when the model's own faults are set aside. A
+// higher score_norm means noise that is too strong, a lower one positions that are too smooth.
+void judge_quality(nlohmann::ordered_json& row, const nlohmann::ordered_json& test_images,
+                   const nlohmann::ordered_json& stationary);
 
 // The row of `kernel` with the most changes_per_1000 among those whose entry `verdict` is true;
 // null if there is none.

@@ -22,7 +22,8 @@ MixingPlan common(bool fast) {
   plan.model.train.learning_rate = 2e-3;
   plan.kernels = {"langevin", "ozaki-diagonal", "ozaki"};
   plan.relative_steps = step_grid(fast ? 6 : 11);
-  if (fast) plan.num_steps = plan.survey_steps = 100;
+  if (fast) plan.num_steps = 100;
+  if (fast) plan.adjusted_steps = 300;
   return plan;
 }
 
@@ -48,8 +49,11 @@ MixingPlan cifar10_plan(bool fast) {
   plan.model.train.steps = fast ? 1500 : 10000;
   plan.model.train.batch = 16;
   plan.sigmas = {0.25, 0.35, 0.5};
-  plan.judge_steps = fast ? 600 : 2500;
+  plan.judge_steps = fast ? 400 : 1200;
   plan.flip = true;
+  if (!fast) plan.num_steps = 200;  // a step costs three times one of digits
+  if (!fast) plan.relative_steps = step_grid(8);
+  if (!fast) plan.adjusted_steps = 600;
   return plan;
 }
 

@@ -60,13 +60,15 @@ TEST(BestRow, IsTheFastestWithoutLowerQuality) {
             row_of("ozaki", 5, 0.9, 0.8, 0.1), row_of("langevin", 9, 0.9, 0.75)};
   rows.push_back(row_of("ozaki", 6, 0.9, 0));
   rows.back()["score_norm"] = nullptr;  // it was not finite
-  for (Json& row : rows) judge_quality(row, reference);
+  const Json stationary{{"confidence", 0.88}, {"score_norm", 0.82}};
+  for (Json& row : rows) judge_quality(row, reference, stationary);
   EXPECT_EQ((*best_row(rows, "ozaki", "strictly_good"))["changes_per_1000"], 2);
   EXPECT_FALSE(rows.back()["strictly_good"].get<bool>());
   rows.pop_back();
   EXPECT_EQ((*best_row(rows, "ozaki", "good"))["changes_per_1000"], 3);
   EXPECT_EQ((*best_row(rows, "langevin", "good"))["changes_per_1000"], 9);
   EXPECT_EQ(best_row(rows, "langevin", "strictly_good"), nullptr);  // too smooth
+  EXPECT_EQ((*best_row(rows, "ozaki", "faithful"))["changes_per_1000"], 4);
 }
 
 TEST(ChooseSigma, IsTheLargestThatTheJudgeCanRead) {
