@@ -201,7 +201,7 @@ Rows judge(const MixingPlan& plan, const Rows& rows) {
   return claims;
 }
 
-// Changes against the step size: at all, and where the quality is good and strictly good.
+// Changes against the step size: at all, and where the quality is good by each verdict.
 void plot(const MixingPlan& plan, const Rows& rows, const std::filesystem::path& path) {
   std::vector<report::Panel> panels;
   for (const char* verdict : {"", "good", "strictly_good", "faithful"}) {
@@ -257,7 +257,7 @@ void draw_course(const Lab& lab, double sigma, double langevin_step, double ozak
   const std::string title =
       fmt::format("sigma {:g}: langevin, step {:.2g} sigma^2 | ozaki, step {:.2g} sigma^2", sigma,
                   langevin_step, ozaki_step);
-  report::write_picture_grid(path, grid, {}, title, {.tile_scale = shape[1] < 32 ? 2 : 0});
+  report::write_picture_grid(path, grid, {}, title, {.tile_scale = 2});
 }
 
 void draw_courses(const Lab& lab, double sigma, const Rows& rows) {
@@ -275,20 +275,22 @@ void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
   const Json& test_images = *std::find_if(
       sigmas.begin(), sigmas.end(), [](const Json& row) { return row["chosen"].get<bool>(); });
   const auto sigma = test_images["sigma"].get<double>();
-  const Json stationary = measure_adjusted(lab, sigma);
-  const Rows rows = measure(lab, sigma, test_images, stationary);
+  const Rows adjusted{measure_adjusted(lab, sigma)};
+  const Rows rows = measure(lab, sigma, test_images, adjusted[0]);
   const Rows claims = judge(plan, rows);
   write_table(options.out / "sigmas", sigmas);
-  write_table(options.out / "adjusted", {stationary});
+  write_table(options.out / "adjusted", adjusted);
   write_table(options.out / "table", rows);
   write_table(options.out / "claims", claims);
-  const std::string text = fmt::format(
-      "# Noise levels, and denoised noisy test images there\n\n{}\n# Adjusted chains\n\n{}\n# "
-      "Against Langevin, sigma "
-      "{:g}\n\n"
-      "{}\n# All step sizes\n\n{}",
-      markdown_table(sigmas), markdown_table({stationary}), sigma, markdown_table(claims),
-      markdown_table(rows));
+  const std::vector<std::pair<const char*, const Rows*>> sections{
+      {"Denoised noisy test images at each noise level", &sigmas},
+      {"Adjusted chains at the chosen one", &adjusted},
+      {"Against Langevin", &claims},
+      {"All step sizes", &rows}};
+  std::string text;
+  for (const auto& [title, table] : sections) {
+    text.append(fmt::format("# {}\n\n{}\n", title, markdown_table(*table)));
+  }
   io::write_file(options.out / "table.md", text);
   plot(plan, rows, options.out / "changes.png");
   draw_courses(lab, sigma, rows);
