@@ -47,7 +47,9 @@ void judge_quality(Json& row, const Json& test_images, const Json& stationary) {
   };
   row["good"] = confident(test_images);
   row["strictly_good"] = confident(test_images) && noisy_enough(test_images);
-  row["faithful"] = confident(stationary) && noisy_enough(stationary);
+  const bool spread_out =
+      number(row, "class_entropy") >= number(stationary, "class_entropy") - kEntropyTolerance;
+  row["faithful"] = confident(stationary) && noisy_enough(stationary) && spread_out;
 }
 
 const Json* best_row(const Rows& rows, const std::string& kernel, const std::string& verdict) {

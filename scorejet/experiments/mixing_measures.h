@@ -21,15 +21,18 @@ struct ClassChanges {
 // class. Shapes: labels [C, N] int64, confidence [C, N].
 ClassChanges count_changes(const at::Tensor& labels, const at::Tensor& confidence);
 
-// How far a chain's mean confidence may lie below a reference's, and its mean σ²‖s1‖²/D from it.
+// How far a chain's mean confidence may lie below a reference's, its mean σ²‖s1‖²/D from it, and
+// the entropy of its classes below it (nats: a tenth fewer classes).
 inline constexpr double kConfidenceTolerance = 0.02;
 inline constexpr double kScoreNormTolerance = 0.05;
+inline constexpr double kEntropyTolerance = 0.1;
 
 // Adds to a row of kernel and step size three verdicts, none of them true where a chain was
 // stopped: "good", a confidence not lower than denoised noisy test images have, within the
-// tolerance; "strictly_good", and their score_norm; "faithful", both against `stationary`, adjusted
-// chains on the same learned score: what is left when the model's own faults are set aside. A
-// higher score_norm means noise that is too strong, a lower one positions that are too smooth.
+// tolerance; "strictly_good", and their score_norm; "faithful", both and class_entropy, against
+// `stationary`, adjusted chains on the same learned score: what is left when the model's own faults
+// are set aside. A higher score_norm means noise that is too strong, a lower one positions that are
+// too smooth; a lower entropy chains that gather in few classes.
 void judge_quality(nlohmann::ordered_json& row, const nlohmann::ordered_json& test_images,
                    const nlohmann::ordered_json& stationary);
 

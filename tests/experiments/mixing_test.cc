@@ -45,22 +45,21 @@ TEST(CountChanges, CountsEachChainByItself) {
   EXPECT_THROW(count_changes(labels, at::ones({2, 3})), std::invalid_argument);
 }
 
-Json row_of(const char* kernel, double rate, double confidence, double norm, double stopped = 0) {
-  return {{"kernel", kernel},
-          {"changes_per_1000", rate},
-          {"confidence", confidence},
-          {"score_norm", norm},
-          {"stopped", stopped}};
+Json row_of(const char* kernel, double rate, double confidence, double norm, double stopped = 0,
+            double entropy = 2.2) {
+  return {{"kernel", kernel},   {"changes_per_1000", rate}, {"confidence", confidence},
+          {"score_norm", norm}, {"class_entropy", entropy}, {"stopped", stopped}};
 }
 
 TEST(BestRow, IsTheFastestWithoutLowerQuality) {
   const Json reference{{"confidence", 0.9}, {"score_norm", 0.8}};
   Rows rows{row_of("ozaki", 1, 0.95, 0.8),     row_of("ozaki", 2, 0.885, 0.835),
             row_of("ozaki", 3, 0.881, 0.85),   row_of("ozaki", 4, 0.87, 0.8),
-            row_of("ozaki", 5, 0.9, 0.8, 0.1), row_of("langevin", 9, 0.9, 0.75)};
+            row_of("ozaki", 5, 0.9, 0.8, 0.1), row_of("ozaki", 4.5, 0.87, 0.8, 0, 2.1),
+            row_of("langevin", 9, 0.9, 0.75)};
   rows.push_back(row_of("ozaki", 6, 0.9, 0));
   rows.back()["score_norm"] = nullptr;  // it was not finite
-  const Json stationary{{"confidence", 0.88}, {"score_norm", 0.82}};
+  const Json stationary{{"confidence", 0.88}, {"score_norm", 0.82}, {"class_entropy", 2.25}};
   for (Json& row : rows) judge_quality(row, reference, stationary);
   EXPECT_EQ((*best_row(rows, "ozaki", "strictly_good"))["changes_per_1000"], 2);
   EXPECT_FALSE(rows.back()["strictly_good"].get<bool>());
