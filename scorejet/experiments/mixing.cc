@@ -85,7 +85,7 @@ std::string key_of(const CourseRequest& r) {
 Rows survey(const Lab& lab) {
   std::vector<Task> tasks;
   for (const double sigma : lab.plan.sigmas) {
-    CourseRequest short_run = request(lab.plan, sigma, "ozaki", 1, 0);
+    CourseRequest short_run = request(lab.plan, sigma, "ozaki", 0.4, 0);
     short_run.num_steps = lab.plan.survey_steps;
     tasks.push_back(lab.task("survey " + key_of(short_run), [=](const MixingArena& arena) {
       Json row{{"sigma", sigma}};
