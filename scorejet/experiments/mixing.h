@@ -21,11 +21,12 @@ struct MixingPlan {
   std::vector<double> relative_steps;  // ε/σ², the same for all kernels
   int64_t num_chains = 64;
   int64_t num_steps = 400;
-  int64_t thin = 2;               // every thin-th position is judged
-  int64_t survey_steps = 100;     // of the run by which σ is chosen
-  int64_t adjusted_steps = 1200;  // of the chains that tell the model's own stationary values
-  int64_t judge_steps = 1500;     // of the judge's training
-  bool flip = false;              // mirror half of the judge's training images
+  int64_t thin = 2;            // every thin-th position is judged
+  int64_t survey_steps = 100;  // of the run by which σ is chosen
+  int64_t long_steps =
+      1200;  // of the chains that tell the model's own stationary values, and beside them
+  int64_t judge_steps = 1500;  // of the judge's training
+  bool flip = false;           // mirror half of the judge's training images
 };
 
 // The score models are those of configs/mixing-mnist.toml and configs/mixing-cifar10.toml; `fast`
@@ -33,7 +34,7 @@ struct MixingPlan {
 MixingPlan mnist_plan(bool fast);
 MixingPlan cifar10_plan(bool fast);
 
-// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, adjusted.{csv,json},
+// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, long.{csv,json},
 // changes.png, course-equal.png and course-best.png; beside them model/ (an incomplete model there
 // is trained on), judge.safetensors and journal.jsonl, from which an interrupted run goes on. The
 // data are read from data/.

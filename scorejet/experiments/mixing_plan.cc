@@ -24,7 +24,7 @@ MixingPlan common(bool fast) {
   plan.kernels = {"langevin", "ozaki-diagonal", "ozaki"};
   plan.relative_steps = step_grid(fast ? 6 : 11, 8);
   if (fast) plan.num_steps = 100;
-  if (fast) plan.adjusted_steps = 300;
+  if (fast) plan.long_steps = 300;
   return plan;
 }
 
@@ -57,7 +57,7 @@ MixingPlan cifar10_plan(bool fast) {
   plan.num_chains = 32;
   plan.num_steps = fast ? 50 : 150;
   plan.survey_steps = 50;
-  plan.adjusted_steps = 300;
+  plan.long_steps = 300;
   return plan;
 }
 
