@@ -289,6 +289,7 @@ void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
   std::vector<LongRun> runs{{"line-ozaki-diagonal", 0.5}};
   const Json stationary = measure_long(lab, sigma, runs)[0];
   const Rows rows = measure(lab, sigma, test_images, stationary);
+  runs.push_back({"line-mala", 0.1});  // Langevin proposals, accepted likewise
   for (const std::string& kernel : plan.kernels) {
     const Json* best = best_row(rows, kernel, "faithful");
     if (best) runs.push_back({kernel, best->at("step_over_sigma2").get<double>()});
