@@ -228,7 +228,8 @@ void plot(const MixingPlan& plan, const Rows& rows, const std::filesystem::path&
       panel.series.push_back(series);
     }
     panel.options.title = *verdict == '\0' ? "class changes, every step size without divergence"
-                                           : fmt::format("where quality is {}", verdict);
+                                           : fmt::format("those that are {}", verdict);
+    for (char& c : panel.options.title) c = c == '_' ? ' ' : c;
     panel.options.xlabel = "step size / sigma^2";
     panel.options.ylabel = "per 1,000 evaluations";
     panel.options.log_x = true;

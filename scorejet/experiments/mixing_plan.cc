@@ -52,8 +52,8 @@ MixingPlan cifar10_plan(bool fast) {
   plan.sigmas = {0.25, 0.35, 0.5};
   plan.judge_steps = fast ? 400 : 1200;
   plan.flip = true;
-  // An Ozaki step costs ten times one of digits. Where it is longer than these, chains leave the data
-  // and their s2 needs Krylov spaces of hundreds.
+  // An Ozaki step costs ten times one of digits. Where it is longer than these, chains leave the
+  // data and their s2 needs Krylov spaces of hundreds.
   plan.relative_steps = step_grid(fast ? 4 : 5, 0.9564);
   plan.num_chains = 32;
   plan.num_steps = fast ? 50 : 150;
