@@ -3,6 +3,7 @@
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
 #include "scorejet/experiments/ess.h"
+#include "scorejet/experiments/mixing.h"
 #include "scorejet/io/atomic_file.h"
 
 namespace scorejet::experiments {
@@ -11,6 +12,9 @@ const std::vector<Experiment>& experiments() {
   static const std::vector<Experiment> list{
       {"accuracy", "errors of learned scores of order two and three against exact ones", accuracy},
       {"ess", "effective sample sizes of Langevin, MALA, HMC and Ozaki, exact and learned", ess},
+      {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
+       mixing_mnist},
+      {"mixing-cifar10", "the same of photographs, at the noise level that works", mixing_cifar10},
   };
   return list;
 }
