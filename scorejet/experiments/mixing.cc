@@ -129,16 +129,26 @@ struct LongRun {
 Rows measure_long(const Lab& lab, double sigma, const std::vector<LongRun>& runs) {
   std::vector<Task> tasks;
   for (const LongRun& run : runs) {
-    CourseRequest r = request(lab.plan, sigma, run.kernel, run.relative_step, 0);
-    r.num_steps = lab.plan.long_steps;
-    r.warmup = 100;
-    tasks.push_back(lab.task("long " + key_of(r), [r](const MixingArena& arena) {
-      Json row{{"kernel", r.kernel}};
-      row.update(measure_chains(arena, r));
-      return row;
-    }));
+    for (int64_t seed = 0; seed < lab.options.seeds; ++seed) {
+      CourseRequest r =
+          request(lab.plan, sigma, run.kernel, run.relative_step, static_cast<uint64_t>(seed));
+      r.num_steps = lab.plan.long_steps;
+      r.warmup = 100;
+      tasks.push_back(lab.task("long " + key_of(r),
+                               [r](const MixingArena& arena) { return measure_chains(arena, r); }));
+    }
   }
-  return run_tasks("long runs", tasks, lab.journal());
+  const std::vector<Json> results = run_tasks("long runs", tasks, lab.journal());
+  Rows rows;
+  auto first = results.begin();
+  for (const LongRun& run : runs) {
+    Json row{{"kernel", run.kernel}, {"first_step_over_sigma2", run.relative_step}};
+    row.update(average({first, first + lab.options.seeds}));
+    row["seeds"] = lab.options.seeds;
+    rows.push_back(row);
+    first += lab.options.seeds;
+  }
+  return rows;
 }
 
 Rows measure(const Lab& lab, double sigma, const Json& test_images, const Json& stationary) {

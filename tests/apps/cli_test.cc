@@ -246,7 +246,13 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
       {"denoise " + out + " test --sigma 1 --pcs 99" + o, "99", 2},
       {"sample " + out + " --sigma 0.5 --kernel ozaky" + o, "ozaki", 2},
       {"sample " + out + " --sigma 0.5 --kernel ozaki,ozaki" + o, "twice", 2},
-      {"sample " + out + " --sigma 0.5 --step-size -1" + o, "step_size", 1},
+      {"sample " + out + " --sigma 0.5 --step-size -1" + o, "--step-size must be > 0", 1},
+      {"sample " + out + " --sigma 0.5 --kernel mala" + o, "needs log p", 2},
+      {"sample " + wrong + " --sigma 0.5" + o, "--start FILE", 2},
+      {"sample " + wrong + " --start " + wrong + " --sigma 0.5" + o, "TorchScript", 1},
+      {"sample nowhere --sigma 0.5" + o, "must be a run folder", 2},
+      {"sample banana --sigma 0" + o, "--step-size must be given", 2},
+      {"sample banana --sigma 0.1 --levels 5" + o, "levels must decrease", 1},
       {"score " + out + " " + wrong + " --sigma 1" + o, "[any, 64]", 2},
       {"info " + (scratch / "").string(), "config.toml", 1}};
   for (const Case& c : cases) {
@@ -263,6 +269,35 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
   }
 }
 
+TEST(Cli, SampleRunsOnDensitiesAndGeneratesFromNoise) {
+  const Scratch scratch;
+  const std::string out = (scratch / "chains").string();
+  const std::string arguments =
+      "sample banana --kernel hmc,line-ozaki --sigma 0.1 --warmup 20 --steps 30 --thin 10 "
+      "--chains 5 --out " +
+      out;
+  const Outcome chains = run(scratch, arguments);
+  ASSERT_EQ(chains.code, 0) << chains.output;
+  const io::NamedArrays arrays = io::read_npz(scratch / "chains/chains_hmc.npz");
+  EXPECT_EQ(arrays.at("positions").shape, (std::vector<int64_t>{5, 4, 2}));
+  EXPECT_EQ(arrays.at("acceptance").shape, (std::vector<int64_t>{5}));
+  EXPECT_EQ(io::to_tensor(arrays.at("evaluations")).item<int64_t>(), 5 * (1 + 50 * 10));
+  EXPECT_EQ(run(scratch, "diagnose " + out + "/chains_line-ozaki.npz").code, 0);
+  // What an interrupted run leaves is neither overwritten nor mistaken for another run.
+  fs::create_directories(scratch / "chains/chains_hmc.npz.partial");
+  io::write_file(scratch / "chains/chains_hmc.npz.partial/description.txt", "another run");
+  EXPECT_NE(run(scratch, arguments).output.find("unfinished run"), std::string::npos);
+  EXPECT_NE(run(scratch, arguments + " --resume").output.find("it holds another run"),
+            std::string::npos);
+  const Outcome generated = run(scratch,
+                                "sample eight-gaussians --levels 4 --sigma-max 3 --sigma 0.1 "
+                                "--steps 5 --chains 20 --out " +
+                                    (scratch / "generated").string());
+  ASSERT_EQ(generated.code, 0) << generated.output;
+  EXPECT_EQ(io::read_npz(scratch / "generated/samples.npz").at("x").shape,
+            (std::vector<int64_t>{20, 2}));
+}
+
 TEST(Cli, DataSampleDrawsTheSamePointsFromTheSameSeed) {
   const Scratch scratch;
   const auto draw = [&](const std::string& name, int seed) {
@@ -271,12 +306,14 @@ TEST(Cli, DataSampleDrawsTheSamePointsFromTheSameSeed) {
                                  (scratch / name).string()));
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
-    return io::to_tensor(io::read_npy(scratch / name));
+    return io::to_tensor(io::read_npy(scratch / name.substr(0, name.find(' '))));
   };
   const at::Tensor x = draw("a.npy", 1);
   EXPECT_EQ(x.sizes(), (std::vector<int64_t>{50, 2}));
   EXPECT_TRUE(x.equal(draw("b.npy", 1)));
   EXPECT_FALSE(x.equal(draw("c.npy", 2)));
+  const at::Tensor noisy = draw("d.npy --sigma 0.1", 1) - x;
+  EXPECT_NEAR(noisy.std().item<double>(), 0.1, 5 * 0.1 / std::sqrt(200.0));
   prepare(scratch);
   const Outcome train = run(scratch, "train " + (scratch / "c.toml").string() +
                                          " --set data.name=" + (scratch / "a.npy").string() +
