@@ -30,7 +30,7 @@ constexpr int64_t kMaxLines = 6;        // chains in a plot
 constexpr int64_t kMaxCompared = 4000;  // points of either sample in the energy distance
 
 struct Options {
-  std::string file, out, reference;
+  std::string file, out, reference, modes;
   std::vector<int64_t> coordinates;
   double burn_in = 0.1;
 };
@@ -234,18 +234,19 @@ at::Tensor some_rows(const at::Tensor& x) {
   return finite.index_select(0, index.to(at::kLong));
 }
 
-data::Dataset load_reference(const Options& o, int64_t dim) {
-  data::Dataset reference = data::load_file(o.reference);
-  if (reference.dim() != dim) {
-    base::fail_runtime("diagnose", "{} must have the {} columns of {}; got {}", o.reference, dim,
-                       o.file, reference.dim());
+// The rows of a file of points like those of the chains.
+at::Tensor load_points(const Options& o, const std::string& path, int64_t dim) {
+  const data::Dataset points = data::load_file(path);
+  if (points.dim() != dim) {
+    base::fail_runtime("diagnose", "{} must have the {} columns of {}; got {}", path, dim, o.file,
+                       points.dim());
   }
-  return reference;
+  return points.slice(0, points.size());
 }
 
-Json compare(const Options& o, const data::Dataset& reference, const at::Tensor& positions) {
+Json compare(const Options& o, const at::Tensor& reference, const at::Tensor& positions) {
   const at::Tensor x = some_rows(positions.flatten(0, 1));
-  const at::Tensor y = some_rows(reference.slice(0, reference.size()));
+  const at::Tensor y = some_rows(reference);
   const sampling::EnergyDistance e = sampling::energy_distance(x, y);
   fmt::print("energy distance to {}: {:.4g}, coefficient {:.4g} ({} draws, {} points)\n",
              o.reference, e.distance, e.coefficient, x.size(0), y.size(0));
@@ -254,6 +255,18 @@ Json compare(const Options& o, const data::Dataset& reference, const at::Tensor&
           {"coefficient", e.coefficient},
           {"num_draws", x.size(0)},
           {"num_reference", y.size(0)}};
+}
+
+// How the chains share their time between modes, each draw in that of the nearest centre.
+Json visit(const at::Tensor& centres, const at::Tensor& positions) {
+  const sampling::Occupancy o =
+      sampling::occupancy(sampling::nearest_centre(positions, centres), centres.size(0));
+  const auto transitions = o.num_transitions.sum().item<int64_t>();
+  const std::vector<double> fractions = to_vector(o.fractions);
+  fmt::print("modes: shares {:.3f}, entropy {:.3f} of {:.3f}, {} transitions\n",
+             fmt::join(fractions, ", "), o.entropy, std::log(static_cast<double>(fractions.size())),
+             transitions);
+  return {{"fractions", fractions}, {"entropy", o.entropy}, {"num_transitions", transitions}};
 }
 
 // Prints and returns how much bulk ESS `cost` of something bought.
@@ -319,8 +332,9 @@ void diagnose(const Options& o) {
   const apps::ChainFile chains = apps::read_chains(o.file, o.burn_in);
   const at::Tensor& x = chains.positions;
   check_coordinates(o, x.size(2));
-  std::optional<data::Dataset> reference;
-  if (!o.reference.empty()) reference = load_reference(o, x.size(2));
+  at::Tensor reference, centres;
+  if (!o.reference.empty()) reference = load_points(o, o.reference, x.size(2));
+  if (!o.modes.empty()) centres = load_points(o, o.modes, x.size(2));
   std::filesystem::path out = o.out;
   if (o.out.empty()) out = std::filesystem::absolute(o.file).parent_path();
   io::make_writable_directory(out);
@@ -344,7 +358,8 @@ void diagnose(const Options& o) {
   json["dim"] = x.size(2);
   json["diverged"] = chains.diverged;
   add_costs(chains, summary.ess_bulk, json);
-  if (reference) json["energy_distance"] = compare(o, *reference, x);
+  if (reference.defined()) json["energy_distance"] = compare(o, reference, x);
+  if (centres.defined()) json["modes"] = visit(centres, x);
   for (size_t i = kFirstQuality; i < columns.size(); ++i) {
     const Quantiles q = quantiles(columns[i].values);
     json["quantiles"][columns[i].name] = {{"min", q.min}, {"median", q.median}, {"max", q.max}};
@@ -385,6 +400,8 @@ void scorejet::apps::add_diagnose(CLI::App& app) {
                    "up to 4 to plot, with commas; default: those of the smallest bulk ESS")
       ->delimiter(',')
       ->allow_extra_args(false);
+  command->add_option("--modes", o->modes,
+                      "centres of modes (a row each): shares of the draws, transitions");
   command->add_option("--reference", o->reference,
                       "sample to measure the energy distance to: NPY, NPZ, CSV, IDX, PNGs");
   command->add_option("--out", o->out, "folder to write; default: that of the file");

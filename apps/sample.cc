@@ -175,7 +175,7 @@ void run_annealed(const Options& o, const apps::SampleTarget& target, const std:
       .sigmas = sampling::geometric_ladder(first, o.target.sigma, o.levels),
       .steps_per_level = o.steps,
       .seed = o.target.seed};
-  options.relative_step = o.step_size;
+  if (o.step_size > 0) options.relative_step = o.step_size;
   base::Progress bar(name, o.levels * o.steps);
   const sampling::AnnealResult result = sampling::run_annealed(
       target.target, kernel, target.from_noise(first).to(target.device), o.kernel, options,
@@ -262,8 +262,8 @@ void scorejet::apps::add_sample(CLI::App& app) {
       ->allow_extra_args(false)
       ->capture_default_str();
   command->add_option("--step-size", o->step_size,
-                      "epsilon, > 0 (with --levels: in units of sigma^2); default: 0.2 sigma^2 for "
-                      "kernels of first order, sigma^2 for ozaki");
+                      "epsilon, > 0 (with --levels: in units of sigma^2); default: 0.1 sigma^2 for "
+                      "kernels of first order, else 0.2 sigma^2");
   command->add_option("--steps", o->steps, "steps of each chain, or at each level")
       ->capture_default_str();
   command

@@ -40,16 +40,13 @@ AnnealResult run_annealed(Target target, const Kernel& kernel, const at::Tensor&
     base::fail_argument(kWhere, "steps_per_level must be at least 1; got {}",
                         options.steps_per_level);
   }
-  if (options.relative_step < 0) {
-    base::fail_domain(kWhere, "relative_step must be >= 0; got {}", options.relative_step);
-  }
+  base::check_positive(kWhere, "relative_step", options.relative_step);
   AnnealResult result;
   Chains& chains = result.chains;
   at::Tensor x = x0;
   for (const double sigma : sigmas) {
     target.sigma = sigma;
-    kernel_options.step_size = options.relative_step > 0 ? options.relative_step * sigma * sigma
-                                                         : default_step_size(kernel, sigma);
+    kernel_options.step_size = options.relative_step * sigma * sigma;
     const Chains before = chains;
     chains = start_chains(target, kernel, x, kernel_options);
     if (before.step > 0) {  // one course over all levels

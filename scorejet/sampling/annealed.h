@@ -14,7 +14,7 @@ namespace scorejet::sampling {
 struct AnnealOptions {
   std::vector<double> sigmas;    // noise levels, decreasing
   int64_t steps_per_level = 20;  // >= 1
-  double relative_step = 0;      // ε/σ² at every level; 0: default_step_size()
+  double relative_step = 0.2;    // ε/σ² at every level, > 0
   bool denoise = true;           // end with the posterior mean x + σ² s1 at the last level
   uint64_t seed = 0;
 };

@@ -254,7 +254,7 @@ double default_step_size(const Kernel& kernel, double sigma) {
     base::fail_argument("sampling::default_step_size",
                         "sigma must be > 0 for a step size to follow from it; got {}", sigma);
   }
-  return (kernel.order == 1 ? 0.2 : 1.0) * sigma * sigma;
+  return (kernel.order == 1 ? 0.1 : 0.2) * sigma * sigma;
 }
 
 ChainState select_rows(const at::Tensor& mask, const ChainState& first, const ChainState& second) {

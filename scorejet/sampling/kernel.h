@@ -112,9 +112,10 @@ ChainState init(const Kernel& kernel, const Target& target, const at::Tensor& x)
 // One transition of every chain.
 Step step(const Kernel& kernel, const StepInput& input);
 
-// ε for an unadjusted kernel on p_sigma, where it follows from σ (docs/sampling.md): no curvature
-// of p_sigma lies below −1/σ². langevin: 0.2 σ² (variances at most 1/0.9 too large on a Gaussian);
-// ozaki: σ². Errors: std::invalid_argument when sigma is 0.
+// ε where nobody chose one, from σ alone (docs/sampling.md): 0.1 σ² for kernels of first order (no
+// curvature of p_sigma lies below −1/σ², so that on a Gaussian no variance of Langevin's is more
+// than 1/0.95 too large), 0.2 σ² for the others. Adjusted kernels adapt from there. Errors:
+// std::invalid_argument when sigma is 0.
 double default_step_size(const Kernel& kernel, double sigma);
 
 // Rows of `first` where mask [C] is true, of `second` elsewhere.

@@ -342,17 +342,22 @@ TEST(Cli, DiagnoseJudgesChains) {
   io::write_npz(scratch / "chains.npz", make_chains());
   io::write_npy(scratch / "ref.npy", io::from_tensor(at::randn({200, 2})));
   const std::string file = (scratch / "chains.npz").string();
+  io::write_npy(scratch / "modes.npy",
+                io::from_tensor(at::tensor({0.0, 0.0, 0.0, 1.0}).view({2, 2})));
   const Outcome good =
-      run(scratch, "diagnose " + file + " --reference " + (scratch / "ref.npy").string());
+      run(scratch, "diagnose " + file + " --reference " + (scratch / "ref.npy").string() +
+                       " --modes " + (scratch / "modes.npy").string());
   ASSERT_EQ(good.code, 0) << good.output;
-  for (const char* part : {"2 chains of 91 draws", "1 of 3 chains diverged", "R-hat",
-                           "acceptance: 0.600", "score evaluations", "energy distance"}) {
+  for (const char* part :
+       {"2 chains of 91 draws", "1 of 3 chains diverged", "R-hat", "acceptance: 0.600",
+        "score evaluations", "energy distance", "transitions"}) {
     EXPECT_NE(good.output.find(part), std::string::npos) << part << " in " << good.output;
   }
   const auto json = nlohmann::json::parse(io::read_text(scratch / "diagnostics.json"));
   EXPECT_LT(json["coordinates"]["rhat"][0], 1.05);
   EXPECT_GT(json["coordinates"]["rhat"][1], 1.1) << "its chains are apart";
   EXPECT_EQ(json["diverged"], nlohmann::json::array({1}));
+  EXPECT_NEAR(json["modes"]["fractions"][0].get<double>(), 0.5, 0.15);
   const double ess = json["coordinates"]["ess_bulk"][0];
   EXPECT_NEAR(json["ess_per_1000_evaluations"]["median"].get<double>() * 1.5,
               (ess + json["coordinates"]["ess_bulk"][1].get<double>()) / 2, 1e-9 * ess);

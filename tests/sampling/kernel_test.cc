@@ -8,6 +8,7 @@
 
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/sampling/chains.h"
+#include "scorejet/score/autodiff_field.h"
 
 namespace scorejet::sampling {
 namespace {
@@ -181,6 +182,24 @@ TEST(Kernels, CourseOfAChainDoesNotDependOnItsNeighbours) {
     EXPECT_EQ(all.acceptance().defined(), kernel.adjustment != Adjustment::kNone);
     const int64_t evaluations = std::string(kernel.name) == "hmc" ? 10 : 1;
     EXPECT_EQ(all.chains.num_evaluations, 5 * (1 + 16 * evaluations));
+  }
+}
+
+// Any field will do: here s2 by automatic differentiation of s1, beside the exact one.
+TEST(Kernels, RunOnAnyField) {
+  const distributions::GaussianMixture density = two_modes();
+  const score::AutodiffField autodiff(density);
+  const auto log_density = [&](const at::Tensor& x, double sigma) {
+    return density.log_density(x, at::full({}, sigma, x.options()));
+  };
+  const at::Tensor x0 = at::randn({4, 2}, at::kDouble);
+  for (const Kernel& kernel : kernels()) {
+    const auto run = [&](const score::ScoreField& field) {
+      return run_chains({&field, 0.1, log_density}, kernel, x0, {.step_size = 0.1},
+                        {.num_steps = 8})
+          .positions;
+    };
+    EXPECT_LT((run(density) - run(autodiff)).abs().max().item<double>(), 1e-9) << kernel.name;
   }
 }
 
