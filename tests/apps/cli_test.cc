@@ -273,13 +273,13 @@ TEST(Cli, SampleRunsOnDensitiesAndGeneratesFromNoise) {
   const Scratch scratch;
   const std::string out = (scratch / "chains").string();
   const std::string arguments =
-      "sample banana --kernel hmc,line-ozaki --sigma 0.1 --warmup 20 --steps 30 --thin 10 "
+      "sample banana --kernel hmc,line-ozaki --sigma 0.1 --warmup 20 --steps 30 --thin 1 "
       "--chains 5 --out " +
       out;
   const Outcome chains = run(scratch, arguments);
   ASSERT_EQ(chains.code, 0) << chains.output;
   const io::NamedArrays arrays = io::read_npz(scratch / "chains/chains_hmc.npz");
-  EXPECT_EQ(arrays.at("positions").shape, (std::vector<int64_t>{5, 4, 2}));
+  EXPECT_EQ(arrays.at("positions").shape, (std::vector<int64_t>{5, 31, 2}));
   EXPECT_EQ(arrays.at("acceptance").shape, (std::vector<int64_t>{5}));
   EXPECT_EQ(io::to_tensor(arrays.at("evaluations")).item<int64_t>(), 5 * (1 + 50 * 10));
   EXPECT_EQ(run(scratch, "diagnose " + out + "/chains_line-ozaki.npz").code, 0);
