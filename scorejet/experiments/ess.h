@@ -14,7 +14,7 @@ namespace scorejet::experiments {
 // size step_size, leapfrog_steps, ess_per_1000 (the least bulk ESS of any principal coordinate, per
 // 1,000 score evaluations), tail_ess_per_1000, ess_per_second, bias (energy distance to exact
 // draws), tolerated_bias, rhat (largest) and acceptance (null when unadjusted). ess_per_1000 is
-// null where no step size had a bias within the tolerance.
+// null where no step size had a bias within the tolerance, or the training diverged.
 std::vector<Task> ess_tasks(const ReproduceOptions& options);
 
 // Writes table.{csv,json,md}, claims.{csv,json}, a plot, and journal.jsonl, from which an

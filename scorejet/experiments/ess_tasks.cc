@@ -216,34 +216,52 @@ const std::vector<Method>& methods() {
   return list;
 }
 
+// Nothing where the training diverged.
+std::optional<Fit> learn(const SamplingProblem& problem, nets::Hessian hessian, bool fast,
+                         uint64_t seed) {
+  FitOptions options;
+  options.model.network.hessian = hessian;
+  options.model.network.rank = problem.rank;
+  options.model.network.width = problem.width;
+  options.model.network.depth = problem.depth;
+  options.sigma = problem.sigma;
+  options.steps = fast ? problem.steps / 3 : problem.steps;
+  options.batch = problem.batch;
+  options.learning_rate = problem.rate;
+  options.seed = seed;
+  if (problem.heavy_tails) {
+    options.model.scale = models::OutputScale::kNoise;
+    options.loss.clip_norm = 10;
+  }
+  try {
+    return fit(*problem.density, options);
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "scorejet: note: {} is left out: {}\n", problem.name, error.what());
+    return std::nullopt;
+  }
+}
+
 Json run_method(const std::string& problem_name, const Method& method, bool fast, uint64_t seed) {
   const SamplingProblem problem = make_sampling_problem(problem_name);
   const Arena arena = make_arena(problem, budget(problem, fast), seed);
+  const std::string scores = method.scores;
+  const bool exact = scores == "exact";
+  const score::ScoreField* field = problem.density.get();
   std::optional<Fit> learned;
-  const bool exact = std::string(method.scores) == "exact";
   if (!exact) {
-    FitOptions options;
-    const bool full = std::string(method.scores) == "full";
-    options.model.network.hessian = full ? nets::Hessian::kFull : nets::Hessian::kLowRank;
-    options.model.network.rank = problem.rank;
-    options.model.network.width = problem.width;
-    options.model.network.depth = problem.depth;
-    options.sigma = problem.sigma;
-    options.steps = fast ? problem.steps / 3 : problem.steps;
-    options.batch = problem.batch;
-    options.learning_rate = problem.rate;
-    options.loss.clip_norm = problem.clip_norm;
-    options.seed = seed;
-    learned = fit(*problem.density, options);
+    learned = learn(problem, scores == "full" ? nets::Hessian::kFull : nets::Hessian::kLowRank,
+                    fast, seed);
+    field = learned ? learned->model.get() : nullptr;
   }
-  const score::ScoreField& field =
-      exact ? static_cast<const score::ScoreField&>(*problem.density) : *learned->model;
   Json rows = Json::array();
   for (const char* name : method.kernels) {
     const bool pieces = std::string(name) == "line-ozaki-4";
     const sampling::Kernel& kernel = sampling::find_kernel(pieces ? "line-ozaki" : name);
-    const Score best =
-        tune(arena, field, kernel, pieces ? kLinePanels : 1, exact ? at::kDouble : at::kFloat);
+    Score best;
+    if (field != nullptr) {
+      best =
+          tune(arena, *field, kernel, pieces ? kLinePanels : 1, exact ? at::kDouble : at::kFloat);
+    }
     rows.push_back(describe(arena, method.scores, name, best));
   }
   return rows;

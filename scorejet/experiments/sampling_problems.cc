@@ -103,7 +103,7 @@ SamplingProblem planar(const std::string& name, double sigma) {
   problem.title = name + ", 2-d";
   problem.density = distributions::make_planar(name);
   problem.sigma = sigma;
-  problem.clip_norm = 10;
+  problem.heavy_tails = true;
   problem.steps = 3000;
   problem.batch = 512;
   problem.depth = 2;

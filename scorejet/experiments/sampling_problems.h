@@ -20,7 +20,7 @@ struct SamplingProblem {
   // Of the fit of s1 and s2.
   int64_t steps = 1000, batch = 256, width = 128, depth = 1;
   double rate = 4e-3;
-  double clip_norm = 1e30;  // largest gradient of each order: only where tails are heavy
+  bool heavy_tails = false;  // then the factor of s2 is bounded and gradients are clipped
   int64_t num_chains = 128, evaluations = 1000;  // score evaluations of each chain at one setting
   // Step sizes are sought between these: well below the least variance of p_sigma along any
   // direction, and above the largest.
