@@ -1,7 +1,6 @@
 #include "scorejet/experiments/problems.h"
 
 #include <ATen/ATen.h>
-#include <torch/linalg.h>
 
 #include <cmath>
 #include <numbers>
@@ -10,6 +9,7 @@
 #include "scorejet/base/seed.h"
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/distributions/logistic_mixture.h"
+#include "scorejet/experiments/spectra.h"
 
 namespace scorejet::experiments {
 namespace {
@@ -20,13 +20,7 @@ at::Generator generator(const char* name) { return base::make_generator(2021, na
 
 // A rotation of the given eigenvalues, drawn at random.
 at::Tensor rotated(const at::Tensor& eigenvalues, at::Generator random) {
-  const int64_t d = eigenvalues.size(0);
-  const at::Tensor q = std::get<0>(torch::linalg_qr(at::randn({d, d}, random, kDouble)));
-  return at::matmul(q * eigenvalues, q.t());
-}
-
-at::Tensor log_spaced(double first, double last, int64_t count) {
-  return at::linspace(std::log(first), std::log(last), count, kDouble).exp();
+  return with_axes(random_rotation(eigenvalues.size(0), random), eigenvalues);
 }
 
 Problem normal() {

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
-#include <torch/linalg.h>
 
 #include <cmath>
 #include <numbers>
@@ -11,20 +10,13 @@
 #include "scorejet/base/seed.h"
 #include "scorejet/distributions/catalogue.h"
 #include "scorejet/distributions/gaussian_mixture.h"
+#include "scorejet/experiments/spectra.h"
 
 namespace scorejet::experiments {
 namespace {
 
 using distributions::GaussianMixture;
 const auto kDouble = at::TensorOptions(at::kDouble);
-
-at::Tensor random_rotation(int64_t d, at::Generator random) {
-  return std::get<0>(torch::linalg_qr(at::randn({d, d}, random, kDouble)));
-}
-
-at::Tensor log_spaced(double first, double last, int64_t count) {
-  return at::linspace(std::log(first), std::log(last), count, kDouble).exp();
-}
 
 // The mixture, of equal weights, in the principal axes of its samples.
 std::unique_ptr<GaussianMixture> in_principal_axes(const at::Tensor& means,
@@ -40,10 +32,9 @@ std::unique_ptr<GaussianMixture> in_principal_axes(const at::Tensor& means,
 
 SamplingProblem normal(double condition) {
   const at::Tensor q = random_rotation(20, base::make_generator(2021, "normal axes"));
-  const at::Tensor covariance = at::matmul(q * log_spaced(1, condition, 20), q.t());
+  const at::Tensor covariance = with_axes(q, log_spaced(1, condition, 20));
   SamplingProblem problem;
   problem.name = fmt::format("condition-{}", condition);
-  problem.title = fmt::format("normal, 20-d, condition {}", condition);
   problem.density = in_principal_axes(at::zeros({1, 20}, kDouble), covariance.unsqueeze(0));
   problem.rank = 10;
   problem.num_chains = 64;
@@ -62,7 +53,6 @@ SamplingProblem mixture_2() {
   }
   SamplingProblem problem;
   problem.name = "mixture-2";
-  problem.title = "three long Gaussians, 2-d";
   problem.density = in_principal_axes(at::zeros({3, 2}, kDouble), at::stack(covariances));
   problem.steps = 3000;
   problem.batch = 512;
@@ -83,11 +73,10 @@ SamplingProblem mixture_20() {
     const at::Tensor order = at::randperm(5, random, at::TensorOptions(at::kLong));
     variances =
         at::cat({variances.narrow(0, 0, 15), variances.narrow(0, 15, 5).index_select(0, order)});
-    covariances.push_back(at::matmul(q * variances, q.t()));
+    covariances.push_back(with_axes(q, variances));
   }
   SamplingProblem problem;
   problem.name = "mixture-20";
-  problem.title = "four long Gaussians, 20-d";
   problem.density = in_principal_axes(means, at::stack(covariances));
   problem.rank = 10;
   problem.num_chains = 64;
@@ -100,7 +89,6 @@ SamplingProblem mixture_20() {
 SamplingProblem planar(const std::string& name, double sigma) {
   SamplingProblem problem;
   problem.name = name;
-  problem.title = name + ", 2-d";
   problem.density = distributions::make_planar(name);
   problem.sigma = sigma;
   problem.heavy_tails = true;

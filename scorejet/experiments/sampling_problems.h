@@ -13,7 +13,7 @@
 namespace scorejet::experiments {
 
 struct SamplingProblem {
-  std::string name, title;
+  std::string name;
   std::unique_ptr<distributions::Distribution> density;
   double sigma = 0.1;  // chains run on p_sigma
   int64_t rank = 1;    // of the low-rank learned s2

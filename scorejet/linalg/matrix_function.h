@@ -45,7 +45,7 @@ struct MatrixFunctionResult {
 // worked in float32 as long as its rounding, estimated as a perturbation of A by a few ulps of ‖A‖,
 // stays below half the tolerance; a row where it does not is computed in float64. So the tolerance
 // holds in float32 too, down to the rounding of the result itself (1e-7). Which form: low rank goes
-// by eigh when D <= 64, and a row does when D/2 Krylov vectors have not been enough (both measured:
+// by eigh when D <= 16, and a row does when D/2 Krylov vectors have not been enough (both measured:
 // eigh costs less there). Cost: low rank O(m D r + m² D) a row for m vectors, a dozen to twenty
 // when the spectrum of εA spans ten; dense O(D³).
 MatrixFunctionResult apply_functions(const SymmetricOperator& op,

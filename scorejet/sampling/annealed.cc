@@ -4,8 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-
 #include <cmath>
+#include <utility>
 
 #include "scorejet/base/check.h"
 
@@ -47,17 +47,13 @@ AnnealResult run_annealed(Target target, const Kernel& kernel, const at::Tensor&
   for (const double sigma : sigmas) {
     target.sigma = sigma;
     kernel_options.step_size = options.relative_step * sigma * sigma;
-    const Chains before = chains;
-    chains = start_chains(target, kernel, x, kernel_options);
-    if (before.step > 0) {  // one course over all levels
-      chains.step = before.step;
-      chains.reach = before.reach;
-      chains.stopped_at = before.stopped_at;
-      chains.stop_reason = before.stop_reason;
-      chains.acceptance_sum = before.acceptance_sum;
-      chains.num_bounded = before.num_bounded;
-      chains.max_krylov_steps = before.max_krylov_steps;
-      chains.num_evaluations += before.num_evaluations;
+    Chains level = start_chains(target, kernel, x, kernel_options);
+    if (chains.step == 0) {
+      chains = std::move(level);
+    } else {  // one course over all levels
+      chains.state = std::move(level.state);
+      chains.adaptation = std::move(level.adaptation);
+      chains.num_evaluations += level.num_evaluations;
     }
     for (int64_t t = 0; t < options.steps_per_level; ++t) {
       advance(target, kernel, kernel_options, {.seed = options.seed}, chains);

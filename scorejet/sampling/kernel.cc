@@ -78,11 +78,9 @@ Step ozaki_with(const Kernel& kernel, const StepInput& input, const linalg::Symm
   const at::Tensor z = input.noise.normal(input.state.x.size(1), input.state.x.options());
   const at::Tensor epsilon = input.step_size.unsqueeze(-1);  // [C, 1]
   const double bound = input.options.max_growth;
-  const auto drift = [&](const at::Tensor& lambda) {
-    return epsilon * linalg::phi1((epsilon * lambda).clamp_max(bound));
-  };
+  const auto drift = [&](const at::Tensor& lambda) { return ozaki_drift(lambda, epsilon, bound); };
   const auto root = [&](const at::Tensor& lambda) {
-    return (2 * epsilon * linalg::phi1((2 * epsilon * lambda).clamp_max(2 * bound))).sqrt();
+    return ozaki_variance(lambda, epsilon, bound).sqrt();
   };
   const linalg::MatrixFunctionResult result =
       linalg::apply_functions(h, {drift, root}, at::stack({input.state.jet.s1, z}, -1),
@@ -198,21 +196,16 @@ const std::vector<Kernel>& kernels() {
   constexpr auto kDiagonal = Spectrum::kDiagonal;
   constexpr auto kFull = Spectrum::kFull;
   static const std::vector<Kernel> list{
-      {"langevin", "unadjusted Langevin", 1, kNone, 0, kNoSpectrum, langevin},
-      {"ozaki", "Langevin along the curvature, H = s2", 2, kNone, 0, kNoSpectrum, ozaki},
-      {"ozaki-diagonal", "the same by the diagonal of s2", 2, kNone, 0, kNoSpectrum,
-       ozaki_diagonal},
-      {"mala", "adjusted Langevin; needs log p", 1, kExact, 0.574, kNoSpectrum, adjusted_langevin},
-      {"metropolis-ozaki", "adjusted Ozaki; needs log p", 2, kExact, 0.7, kFull, adjusted_ozaki},
-      {"metropolis-ozaki-diagonal", "the same by the diagonal of s2", 2, kExact, 0.7, kDiagonal,
-       adjusted_ozaki},
-      {"line-mala", "mala with log p integrated from the scores", 2, kLine, 0.574, kNoSpectrum,
-       adjusted_langevin},
-      {"line-ozaki", "metropolis-ozaki with log p integrated from the scores", 2, kLine, 0.7, kFull,
-       adjusted_ozaki},
-      {"line-ozaki-diagonal", "the same by the diagonal of s2", 2, kLine, 0.7, kDiagonal,
-       adjusted_ozaki},
-      {"hmc", "Hamiltonian Monte Carlo; needs log p", 1, kExact, 0.8, kNoSpectrum, hmc}};
+      {"langevin", 1, kNone, 0, kNoSpectrum, langevin},
+      {"ozaki", 2, kNone, 0, kNoSpectrum, ozaki},
+      {"ozaki-diagonal", 2, kNone, 0, kNoSpectrum, ozaki_diagonal},
+      {"mala", 1, kExact, 0.574, kNoSpectrum, adjusted_langevin},
+      {"metropolis-ozaki", 2, kExact, 0.7, kFull, adjusted_ozaki},
+      {"metropolis-ozaki-diagonal", 2, kExact, 0.7, kDiagonal, adjusted_ozaki},
+      {"line-mala", 2, kLine, 0.574, kNoSpectrum, adjusted_langevin},
+      {"line-ozaki", 2, kLine, 0.7, kFull, adjusted_ozaki},
+      {"line-ozaki-diagonal", 2, kLine, 0.7, kDiagonal, adjusted_ozaki},
+      {"hmc", 1, kExact, 0.8, kNoSpectrum, hmc}};
   return list;
 }
 

@@ -68,8 +68,7 @@ enum class Spectrum { kNone, kDiagonal, kFull };
 
 struct Kernel {
   const char* name;
-  const char* summary;  // one line for people
-  int order;            // of the jet it needs
+  int order;  // of the jet it needs
   Adjustment adjustment;
   double target_acceptance;  // that step-size adaptation aims at; 0 when unadjusted
   Spectrum spectrum;         // of s2, that its state holds

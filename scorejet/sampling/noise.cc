@@ -1,12 +1,12 @@
 #include "scorejet/sampling/noise.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/PhiloxRNGEngine.h>
 
 #include <cmath>
 #include <numbers>
 
+#include "scorejet/base/parallel.h"
 #include "scorejet/base/seed.h"
 
 namespace scorejet::sampling {
@@ -25,7 +25,7 @@ at::philox_engine engine(uint64_t seed, int64_t chain, int64_t step, uint64_t of
 at::Tensor Noise::normal(int64_t dim, const at::TensorOptions& options) const {
   const at::Tensor result = at::empty({num_chains_, dim}, at::TensorOptions(at::kDouble));
   double* data = result.data_ptr<double>();
-  at::parallel_for(0, num_chains_, 1, [&](int64_t begin, int64_t end) {
+  base::parallel_for(num_chains_, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       at::philox_engine draw = engine(seed_, c, step_, 0);
       double* row = data + c * dim;

@@ -25,18 +25,24 @@ Gaussian langevin_proposal(const ChainState& state, const at::Tensor& step_size,
   return {state.x + epsilon * state.jet.s1, (2 * epsilon).expand_as(state.x), {}, {}};
 }
 
+at::Tensor ozaki_drift(const at::Tensor& lambda, const at::Tensor& epsilon, double max_growth) {
+  return epsilon * linalg::phi1((epsilon * lambda).clamp_max(max_growth));
+}
+
+at::Tensor ozaki_variance(const at::Tensor& lambda, const at::Tensor& epsilon, double max_growth) {
+  return 2 * epsilon * linalg::phi1((2 * epsilon * lambda).clamp_max(2 * max_growth));
+}
+
 Gaussian ozaki_proposal(const ChainState& state, const at::Tensor& step_size,
                         const KernelOptions& options) {
   const at::Tensor epsilon = step_size.unsqueeze(-1);
-  const at::Tensor t = epsilon * state.eigenvalues;
-  const at::Tensor held = t.clamp_max(options.max_growth);
   Gaussian result;
-  const at::Tensor drift =
-      epsilon * linalg::phi1(held) * rotate(state.eigenvectors, state.jet.s1, true);
+  const at::Tensor drift = ozaki_drift(state.eigenvalues, epsilon, options.max_growth) *
+                           rotate(state.eigenvectors, state.jet.s1, true);
   result.mean = state.x + rotate(state.eigenvectors, drift, false);
-  result.variance = 2 * epsilon * linalg::phi1(2 * held);
+  result.variance = ozaki_variance(state.eigenvalues, epsilon, options.max_growth);
   result.vectors = state.eigenvectors;
-  result.bounded = t.amax(-1) > options.max_growth;
+  result.bounded = step_size * state.eigenvalues.amax(-1) > options.max_growth;
   return result;
 }
 

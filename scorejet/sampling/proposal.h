@@ -17,6 +17,11 @@ struct Gaussian {
   at::Tensor bounded;         // [C] bool, as StepInfo::bounded
 };
 
+// Ozaki's drift ε φ₁(ελ) and variance 2ε φ₁(2ελ) along an eigenvector of eigenvalue λ, ελ held at
+// max_growth. Both tensors broadcast.
+at::Tensor ozaki_drift(const at::Tensor& lambda, const at::Tensor& epsilon, double max_growth);
+at::Tensor ozaki_variance(const at::Tensor& lambda, const at::Tensor& epsilon, double max_growth);
+
 // Where langevin and ozaki go from `state` (see kernels()).
 Gaussian langevin_proposal(const ChainState& state, const at::Tensor& step_size,
                            const KernelOptions& options);
