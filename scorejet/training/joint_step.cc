@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "scorejet/objectives/likelihood.h"
 #include "scorejet/objectives/third_order.h"
 #include "scorejet/score/autodiff_field.h"
 
@@ -43,6 +44,17 @@ at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::T
   return (loss / scale).mean();
 }
 
+// Over the antithetic pair when there is one.
+at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& s2, const NoisyBatch& batch,
+                      bool pair) {
+  const int64_t size = batch.x.size(0);
+  const at::Tensor plus = objectives::likelihood_loss(s1.narrow(0, 0, size), s2.slice(0, size),
+                                                      batch.z, batch.sigma);
+  if (!pair) return plus;
+  return 0.5 * (plus + objectives::likelihood_loss(s1.narrow(0, size, size), s2.slice(size, size),
+                                                   -batch.z, batch.sigma));
+}
+
 at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::Tensor& s1,
                        const SymmetricOperator& s2, const NoisyBatch& batch,
                        const at::Tensor& scale, const LossOptions& options) {
@@ -61,7 +73,12 @@ at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
-  return (loss / scale.square()).mean();
+  loss = loss / scale.square();
+  if (options.likelihood > 0) {
+    loss = loss + options.likelihood *
+                      likelihood(s1, s2, batch, options.variance_reduction).to(loss.dtype());
+  }
+  return loss.mean();
 }
 
 // s1 and s2 at the clean x: among those at `points`, or (sketch form) not there yet.

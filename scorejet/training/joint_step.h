@@ -16,6 +16,7 @@ struct LossOptions {
   objectives::Form form = objectives::Form::kCentred;
   bool variance_reduction = true;
   double gamma = 0.1;      // weight of order 2
+  double likelihood = 0;   // weight of likelihood_loss within order 2; needs a psd model
   double gamma3 = 0.01;    // weight of order 3
   double clip_norm = 1.0;  // per order
   // Bound of the gradient of a higher order at what is shared, relative to the orders below.

@@ -43,6 +43,7 @@ struct LossConfig {
   std::string form = "centred";
   bool variance_reduction = true;
   double gamma = 0.1;
+  double likelihood = 0;
   double gamma3 = 0.01;
 };
 

@@ -26,6 +26,7 @@ LossOptions loss_options(const RunConfig& config) {
   options.form = objectives::parse_form(config.loss.form);
   options.variance_reduction = config.loss.variance_reduction;
   options.gamma = config.loss.gamma;
+  options.likelihood = config.loss.likelihood;
   options.gamma3 = config.loss.gamma3;
   options.clip_norm = config.train.clip_norm;
   options.trunk_share = config.train.trunk_share;

@@ -1,0 +1,27 @@
+// What `scorejet calibrate` leaves with a run, RUN/calibration.json: per σ the correction that
+// `denoise --calibrated` applies, and the measured figures with it and without. Change the file's
+// fields here and in docs/formats.md.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "scorejet/posterior/calibration.h"
+
+namespace scorejet::posterior {
+
+struct CalibrationRecord {
+  Recalibration fitted;                 // on num_fit samples
+  CalibrationSummary raw, calibrated;   // on num_test others
+  int64_t num_fit = 0, num_test = 0;
+};
+
+// Errors: std::runtime_error naming the file.
+void write_calibration(const std::filesystem::path& file,
+                       const std::vector<CalibrationRecord>& records);
+
+// The corrections of every σ. Errors: std::runtime_error naming the file: missing (and the command
+// that makes it) or malformed.
+std::vector<Recalibration> read_recalibrations(const std::filesystem::path& file);
+
+}  // namespace scorejet::posterior
