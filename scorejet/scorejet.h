@@ -14,6 +14,7 @@
 #include "scorejet/objectives/denoising.h"
 #include "scorejet/objectives/third_order.h"
 #include "scorejet/posterior/denoise.h"
+#include "scorejet/posterior/gaussian.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/annealed.h"
 #include "scorejet/sampling/chain_file.h"
