@@ -10,6 +10,7 @@ namespace scorejet::apps {
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_denoise(CLI::App& app);
+void add_calibrate(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_diagnose(CLI::App& app);
 void add_score(CLI::App& app);

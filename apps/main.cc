@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   apps::add_data(app);
   apps::add_train(app);
   apps::add_denoise(app);
+  apps::add_calibrate(app);
   apps::add_sample(app);
   apps::add_diagnose(app);
   apps::add_score(app);

@@ -175,6 +175,10 @@ const std::vector<std::string>& dataset_names() {
   return names;
 }
 
+at::Tensor varying_coordinates(const Dataset& dataset) {
+  return at::ne(dataset.samples.amin(0), dataset.samples.amax(0));
+}
+
 Dataset load_file(const fs::path& path) {
   const std::string name = path.string();
   if (!fs::exists(path)) {

@@ -49,6 +49,9 @@ const std::vector<std::string>& dataset_names();
 DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
                           int64_t num_validation);
 
+// Which coordinates take more than one value in the data set: bool [D].
+at::Tensor varying_coordinates(const Dataset& dataset);
+
 // One file or folder of samples, as above, without splitting.
 Dataset load_file(const std::filesystem::path& path);
 

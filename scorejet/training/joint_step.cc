@@ -44,12 +44,18 @@ at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::T
   return (loss / scale).mean();
 }
 
-// Over the antithetic pair when there is one.
-at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& s2, const NoisyBatch& batch,
+// Over the antithetic pair when there is one. Of a low rank it moves the diagonal alone: the
+// squared losses choose the leading directions, the likelihood what is left beside them. (Left to
+// itself it spends the rank on strong correlations of small variance.)
+at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& whole, const NoisyBatch& batch,
                       bool pair) {
   const int64_t size = batch.x.size(0);
-  const at::Tensor plus = objectives::likelihood_loss(s1.narrow(0, 0, size), s2.slice(0, size),
-                                                      batch.z, batch.sigma);
+  const SymmetricOperator s2 =
+      whole.structure() == linalg::Structure::kLowRank
+          ? SymmetricOperator::from_low_rank(whole.diagonal_part(), whole.factor().detach())
+          : whole;
+  const at::Tensor plus =
+      objectives::likelihood_loss(s1.narrow(0, 0, size), s2.slice(0, size), batch.z, batch.sigma);
   if (!pair) return plus;
   return 0.5 * (plus + objectives::likelihood_loss(s1.narrow(0, size, size), s2.slice(size, size),
                                                    -batch.z, batch.sigma));

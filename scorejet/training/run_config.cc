@@ -138,7 +138,8 @@ std::vector<Field> fields(RunConfig& c) {
        "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
       {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
       {"loss.likelihood", &c.loss.likelihood,
-       "weight, inside the second-order loss, of the Gaussian likelihood of the residual; >= 0"},
+       "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves the "
+       "diagonal alone); >= 0"},
       {"loss.gamma3", &c.loss.gamma3, "weight of the third-order loss beside the first; > 0"},
       {"train.steps", &c.train.steps, "optimiser steps"},
       {"train.max_seconds", &c.train.max_seconds,
@@ -204,8 +205,8 @@ void validate(const RunConfig& c) {
   models::parse_output_scale(c.model.scale);
   objectives::parse_form(c.loss.form);
   check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
-  check(c.loss.likelihood >= 0 && std::isfinite(c.loss.likelihood), "loss.likelihood",
-        "at least 0", c.loss.likelihood);
+  check(c.loss.likelihood >= 0 && std::isfinite(c.loss.likelihood), "loss.likelihood", "at least 0",
+        c.loss.likelihood);
   check(c.loss.likelihood == 0 || c.model.parameterisation == "psd", "loss.likelihood",
         "0 unless model.parameterisation is psd", c.loss.likelihood);
   check(c.loss.gamma3 > 0 && std::isfinite(c.loss.gamma3), "loss.gamma3", "positive",
