@@ -13,6 +13,7 @@
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
 #include "scorejet/objectives/third_order.h"
+#include "scorejet/posterior/components.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/posterior/gaussian.h"
 #include "scorejet/posterior/residual.h"
