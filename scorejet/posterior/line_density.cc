@@ -11,7 +11,7 @@
 namespace scorejet::posterior {
 namespace {
 
-constexpr int kPanels = 64;
+constexpr int kFewPanels = 64, kManyPanels = 512;  // of the quadrature that fits
 constexpr int kNodes = 8;
 constexpr int kMaxIterations = 200;
 constexpr double kTolerance = 1e-9;  // of the residual
@@ -166,16 +166,22 @@ LineDensity::LineDensity(std::span<const double> cumulants, double lower, double
   const std::vector<double> targets = standardised(cumulants);
   lambda_.assign(targets.size() - 1, 0.0);
   lambda_[1] = -0.5;  // the Gaussian
-  minimise(targets);
-
-  const Integrals fine(lambda_, lower_, upper_, 2 * kPanels);
-  log_normaliser_ = fine.log_normaliser;
-  residual_ = residual_of(fine.moments, targets);
+  const double span = upper_ - lower_;
+  std::array<double, 9> moments{};
+  for (int panels = kFewPanels; panels <= kManyPanels; panels *= 2) {
+    minimise(targets, panels);
+    panels_ = 2 * panels;
+    const Integrals fine(lambda_, lower_, upper_, panels_);
+    log_normaliser_ = fine.log_normaliser;
+    moments = fine.moments;
+    residual_ = residual_of(moments, targets);
+    if (converged()) break;
+  }
   // Moments up to the fourth, whatever was fitted: E u^j is there for j <= 2n.
-  std::copy_n(fine.moments.begin(), moments_.size(), moments_.begin());
+  std::copy_n(moments.begin(), moments_.size(), moments_.begin());
   cumulative_.assign(1, 0.0);
-  const double width = (upper_ - lower_) / (2 * kPanels);
-  for (int i = 0; i < 2 * kPanels; ++i) {
+  const double width = span / panels_;
+  for (int i = 0; i < panels_; ++i) {
     double mass = 0;
     integrate(lower_ + i * width, lower_ + (i + 1) * width,
               [&](double u, double weight) { mass += weight * std::exp(exponent(u)); });
@@ -184,14 +190,14 @@ LineDensity::LineDensity(std::span<const double> cumulants, double lower, double
   for (double& value : cumulative_) value /= cumulative_.back();
 }
 
-void LineDensity::minimise(const std::vector<double>& targets) {
+void LineDensity::minimise(const std::vector<double>& targets, int panels) {
   const size_t n = lambda_.size();
   const auto objective = [&](const Integrals& integrals, const std::vector<double>& lambda) {
     double value = integrals.log_normaliser;
     for (size_t j = 0; j < n; ++j) value -= lambda[j] * targets[j + 1];
     return value;
   };
-  Integrals now(lambda_, lower_, upper_, kPanels);
+  Integrals now(lambda_, lower_, upper_, panels);
   for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
     if (residual_of(now.moments, targets) <= 1e-3 * kTolerance) return;
     std::vector<double> gradient(n), hessian(n * n);
@@ -210,7 +216,7 @@ void LineDensity::minimise(const std::vector<double>& targets) {
     for (double length = 1; length > 1e-12 && !moved; length *= 0.5) {
       std::vector<double> trial = lambda_;
       for (size_t j = 0; j < n; ++j) trial[j] -= length * step[j];
-      const Integrals there(trial, lower_, upper_, kPanels);
+      const Integrals there(trial, lower_, upper_, panels);
       // Below the rounding of the objective the full step is right: it is Newton's.
       const double slack = 1e-14 * (1 + std::abs(before));
       moved = objective(there, trial) <= before - 1e-4 * length * decrement + slack;
@@ -235,8 +241,8 @@ double LineDensity::cdf(double t) const {
   const double u = (t - centre_) / scale_;
   if (u <= lower_) return 0;
   if (u >= upper_) return 1;
-  const double width = (upper_ - lower_) / (2 * kPanels);
-  const auto panel = std::min<size_t>(static_cast<size_t>((u - lower_) / width), 2 * kPanels - 1);
+  const double width = (upper_ - lower_) / panels_;
+  const auto panel = std::min(static_cast<size_t>((u - lower_) / width), cumulative_.size() - 2);
   double mass = cumulative_[panel];
   integrate(lower_ + static_cast<double>(panel) * width, u,
             [&](double at, double weight) { mass += weight * std::exp(exponent(at)); });
@@ -247,7 +253,7 @@ double LineDensity::quantile(double p) const {
   const auto after = std::upper_bound(cumulative_.begin(), cumulative_.end(), p);
   if (after == cumulative_.begin()) return centre_ + scale_ * lower_;
   if (after == cumulative_.end()) return centre_ + scale_ * upper_;
-  const double width = scale_ * (upper_ - lower_) / (2 * kPanels);
+  const double width = scale_ * (upper_ - lower_) / panels_;
   const auto panel = static_cast<double>(after - cumulative_.begin() - 1);
   double low = centre_ + scale_ * lower_ + panel * width, high = low + width;
   double t = low + width * (p - *(after - 1)) / (*after - *(after - 1));
