@@ -3,13 +3,17 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 #include "scorejet/linalg/symmetric_operator.h"
 
 namespace scorejet::linalg {
 
-// The rows and columns of some coordinates, in their order: A_ij for i, j in `indices` (int64, [m],
-// distinct), in the same structure. Errors: std::invalid_argument for type, shape, coordinates out
-// of range or repeated.
+// The rows and columns of some coordinates, in their order: A_ij for i, j in `indices`, in the same
+// structure. Errors: as check_indices.
 SymmetricOperator principal_submatrix(const SymmetricOperator& op, const at::Tensor& indices);
+
+// Coordinates of D: int64, [m], m >= 1, in range, distinct. Throws std::invalid_argument.
+void check_indices(const char* where, const at::Tensor& indices, int64_t dim);
 
 }  // namespace scorejet::linalg
