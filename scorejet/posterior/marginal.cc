@@ -27,7 +27,7 @@ at::Tensor slope(const at::Tensor& f, const at::Tensor& t, bool again) {
   try {
     return torch::autograd::grad({f}, {t}, {at::ones_like(f)}, /*retain_graph=*/again,
                                  /*create_graph=*/again, /*allow_unused=*/true)[0];
-  } catch (const c10::Error& error) {
+  } catch (const c10::NotImplementedError& error) {
     const std::string text = error.what_without_backtrace();
     base::fail_argument(kCumulants,
                         "score of the field must be differentiable as often as needed; got \"{}\"",

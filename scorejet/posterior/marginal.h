@@ -36,7 +36,9 @@ struct MaximumEntropyOptions {
 
 // The density of largest entropy with the given first two, three or four cumulants, one a row:
 // exp of a polynomial in t on a finite support, so positive and normalised. Two give a Gaussian,
-// four can be skewed, heavy-tailed or bimodal.
+// four can be skewed, heavy-tailed or bimodal. With a negative excess kurtosis its tails fall as
+// exp(−c t⁴): good for quantiles, but a truth a few standard deviations out is a severe surprise
+// to it, so that a mean log pdf is at the mercy of the fourth cumulant.
 // Everything is float64 on the CPU inside; results have the type and device of the cumulants.
 class MaximumEntropyDensity {
  public:

@@ -4,6 +4,7 @@
 #include <torch/autograd.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "scorejet/base/check.h"
@@ -33,6 +34,19 @@ at::Tensor pull_back(const at::Tensor& y, const at::Tensor& x, const at::Tensor&
   return torch::autograd::grad({y}, {x}, {v}, /*retain_graph=*/true, /*create_graph=*/again)[0];
 }
 
+// J v from Jᵀ u and its graph: u ↦ Jᵀu is linear, so its own derivative by u, applied to v.
+at::Tensor push_forward(const at::Tensor& pulled, const at::Tensor& u, const at::Tensor& v) {
+  constexpr const char* kWhere = "score::TracedJacobian::apply";
+  constexpr const char* kText = "s1 of the field must be differentiable twice by autograd; got {}";
+  if (!pulled.requires_grad()) base::fail_argument(kWhere, kText, "no graph of its derivative");
+  try {
+    return pull_back(pulled, u, v, false);
+  } catch (const c10::NotImplementedError& error) {
+    const std::string text = error.what_without_backtrace();
+    base::fail_argument(kWhere, kText, text.substr(0, text.find('\n')));
+  }
+}
+
 // ∂s2_ij/∂x_l at a few points, [B, D, D, D].
 at::Tensor hessian_derivative(const char* where, const ScoreField& field, const at::Tensor& x,
                               const at::Tensor& sigma) {
@@ -43,7 +57,7 @@ at::Tensor hessian_derivative(const char* where, const ScoreField& field, const 
     base::fail_argument(where,
                         "s2 of the field must be differentiable in x; got one without graph");
   }
-  // As for J v below: the derivative along e_l of all entries at once.
+  // As for J v above: the derivative along e_l of all entries at once.
   const at::Tensor u = at::zeros_like(s2).requires_grad_();
   const at::Tensor pulled = pull_back(s2, leaf, u, true);
   std::vector<at::Tensor> slices;
@@ -99,7 +113,7 @@ at::Tensor TracedJacobian::in_pieces(const at::Tensor& v, bool transposed) const
     if (size < copies_) piece = at::constant_pad_nd(piece, {0, 0, 0, copies_ - size});
     piece = piece.reshape({-1, v.size(2)});
     const at::Tensor product =
-        transposed ? pull_back(s1_, x_, piece, false) : pull_back(pulled_, u_, piece, false);
+        transposed ? pull_back(s1_, x_, piece, false) : push_forward(pulled_, u_, piece);
     pieces.push_back(product.detach().view({rows, copies_, -1}).narrow(1, 0, size));
   }
   return at::cat(pieces, 1);
@@ -111,15 +125,9 @@ at::Tensor TracedJacobian::apply_transposed(const at::Tensor& v) const {
 
 at::Tensor TracedJacobian::apply(const at::Tensor& v) const {
   if (!pulled_.defined()) {
-    // u ↦ Jᵀu is linear, so its own derivative by u, applied to v, is J v.
     at::AutoGradMode enabled(true);
     u_ = at::zeros_like(s1_).requires_grad_();
     pulled_ = pull_back(s1_, x_, u_, true);
-    if (!pulled_.requires_grad()) {
-      base::fail_argument("score::TracedJacobian::apply",
-                          "s1 of the field must have a derivative that autograd can differentiate "
-                          "again; got one without graph");
-    }
   }
   return in_pieces(v, false);
 }

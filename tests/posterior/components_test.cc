@@ -81,6 +81,19 @@ TEST(Components, OfARegionAreThoseOfItsBlock) {
   EXPECT_LT(largest(found.vectors - direct.vectors), 1e-6);
 }
 
+TEST(Components, OfOnePixelAreItsVariance) {
+  const distributions::GaussianMixture mixture = make_mixture(1);
+  const at::Tensor x = at::randn({3, 1}, at::kDouble), sigma = at::full({}, 0.6, at::kDouble);
+  const at::Tensor variance =
+      Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2)).variance();
+  for (bool direct : {true, false}) {
+    const Components found = top_components(mixture, x, sigma, {.count = 1, .direct = direct});
+    EXPECT_TRUE(found.converged);
+    EXPECT_LT(largest(found.values - variance), 1e-12) << direct;
+    EXPECT_LT(largest(found.vectors.abs() - 1), 1e-12) << direct;
+  }
+}
+
 // Pieces of the batch and passes of a few vectors change the memory, not the answer.
 TEST(Components, DoNotDependOnHowManyPointsAreTraced) {
   const distributions::GaussianMixture mixture = make_mixture(40);

@@ -27,6 +27,8 @@ double relative(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
 }
 
+double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
+
 // One Gaussian a structure, with rank 1 and rank 3.
 std::vector<Gaussian> all_structures(int64_t seed) {
   torch::manual_seed(static_cast<uint64_t>(seed));
@@ -102,6 +104,27 @@ TEST(Gaussian, RegionIsTheMarginal) {
     EXPECT_TRUE(region.mean().equal(g.mean().index_select(1, indices)));
     const at::Tensor x = at::randn({kRows, 3}, at::kDouble);
     EXPECT_LT(relative(region.log_likelihood(x), obvious_log_likelihood(region, x)), 1e-12);
+  }
+}
+
+// 6 coordinates as an image of 1 channel, 2 rows, 3 columns, or 2 channels of 3 pixels.
+TEST(Gaussian, MasksAndBoxesSelectDenseBlocks) {
+  const at::Tensor mask = at::tensor({1, 0, 1}, at::kLong).to(at::kBool);
+  for (const Gaussian& g : all_structures(78)) {
+    const at::Tensor dense = g.covariance().dense();
+    const at::Tensor box = g.region(box_indices({1, 2, 3}, 0, 1, 2, 2)).covariance().dense();
+    const at::Tensor masked = g.region(mask_indices(mask, 2)).covariance().dense();
+    for (int64_t i = 0; i < 4; ++i) {
+      for (int64_t j = 0; j < 4; ++j) {
+        constexpr int64_t kBox[] = {1, 2, 4, 5}, kMask[] = {0, 2, 3, 5};
+        EXPECT_LT(
+            largest(box.select(1, i).select(1, j) - dense.select(1, kBox[i]).select(1, kBox[j])),
+            1e-13);
+        EXPECT_LT(largest(masked.select(1, i).select(1, j) -
+                          dense.select(1, kMask[i]).select(1, kMask[j])),
+                  1e-13);
+      }
+    }
   }
 }
 

@@ -81,6 +81,20 @@ TEST(TracedJacobian, TakesAnyNumberOfVectors) {
   EXPECT_THROW(TracedJacobian(field, x, sigma).apply(x), std::invalid_argument);
 }
 
+TEST(TracedJacobian, SaysWhereTheSecondDerivativeIsMissing) {
+  struct Once : ScoreField {
+    int64_t dim() const override { return 3; }
+    int max_order() const override { return 1; }
+    Jet evaluate(const at::Tensor& x, const at::Tensor&, int) const override {
+      return {x * at::cdist(x.unsqueeze(1), at::ones({x.size(0), 1, 3}, x.options())).squeeze(1)};
+    }
+  } field;
+  const at::Tensor x = at::zeros({2, 3}), v = at::ones({2, 1, 3});
+  const TracedJacobian traced(field, x, at::ones({}));
+  EXPECT_NO_THROW(traced.apply_transposed(v));
+  EXPECT_THROW(traced.apply(v), std::invalid_argument);
+}
+
 TEST(AutodiffField, DifferentiatesTheNetworks) {
   torch::manual_seed(53);
   for (const char* kind : {"mlp", "unet"}) {
