@@ -33,8 +33,8 @@ struct Components {
 // with S = ½ (J + Jᵀ), J = ∂s1/∂x of the field, exact by automatic differentiation, and block
 // Krylov iteration (linalg/block_eigen.h). J of a learned s1 is not symmetric, while a covariance
 // is: S is the symmetric matrix nearest to J, and what AutodiffField takes.
-// Cost without s2: about ten blocks of K vectors on MNIST, twenty-five on CIFAR-10 (to 1e-3), each
-// vector about three evaluations of a U-Net; no D × D matrix.
+// Cost without s2: to 1e-3, ten to twelve blocks of K vectors on MNIST and seventeen to nineteen on
+// CIFAR-10, a J v and a Jᵀ v for each vector; no D × D matrix.
 // Differences of the denoiser in place of J v, as Manor and Michaeli take them, cost one evaluation
 // a vector, but know J v to a few digits, and J is then not made symmetric: not offered.
 // Shapes: x [B, D]; sigma a scalar or [B]. Errors: std::invalid_argument for shapes, options, or an
