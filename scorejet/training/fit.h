@@ -24,7 +24,7 @@ struct FitOptions {
   double ema = 0.995;
   int64_t first_steps = 0;  // s1 is left as it is after so many steps; 0: trained to the end
   uint64_t seed = 0;
-  std::function<void()> on_step;  // called after each step, if set
+  std::function<void()> on_step = nullptr;  // called after each step, if set
 
   FitOptions() {
     loss.gamma = 1;
