@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "scorejet/base/seed.h"
 #include "scorejet/causal/additive_noise.h"
@@ -51,29 +52,25 @@ TEST(AdditiveNoise, CurvatureIsThatOfTheLogDensity) {
   }
 }
 
-// x_j − f_j(parents) is N(0, s_j²), so −2 log p less its normaliser is chi-squared with D degrees
-// of freedom: its mean over draws tells whether samples and density belong together.
+// −2 log p less its normaliser is chi-squared with D degrees of freedom over the model's own draws:
+// E log p = −½ Σ_j (1 + log 2π s_j²), with standard deviation √(D/2).
 TEST(AdditiveNoise, SamplesAreOfTheDensity) {
-  const AdditiveNoiseModel model({.num_nodes = 6, .edges_per_node = 2, .seed = 2});
   constexpr int64_t kCount = 20000;
+  const AdditiveNoiseModel model({.num_nodes = 6, .edges_per_node = 2, .seed = 2});
   const at::Tensor x = rows(model, kCount, 2);
-  const auto mean_square = [&](const at::Tensor& points) {
-    // At x with the noise taken out, log p is the normaliser alone; the curvature's leaf gives s².
-    return model.log_density(points).mean().item<double>();
-  };
-  // E log p = Σ_j −½ (1 + log 2π s_j²), with standard deviation √(D/2) over draws.
-  double entropy = 0;
-  const CausalOrder order = exact_order(model, x);
-  std::vector<int64_t> present{0, 1, 2, 3, 4, 5};
-  for (auto it = order.order.rbegin(); it != order.order.rend(); ++it) {
-    const auto place = std::find(present.begin(), present.end(), *it) - present.begin();
-    const double precision = -model.hessian_diagonal(x, present)[0][place].item<double>();
-    entropy += -0.5 * (1 + std::log(2 * std::numbers::pi / precision));
-    present.erase(present.begin() + place);
+  double expected = 0;
+  const CausalOrder order = exact_order(model, x.narrow(0, 0, 100));
+  for (const Stage& stage : order.stages) {  // a leaf's entry is −1/s²
+    const auto place = std::find(stage.present.begin(), stage.present.end(), stage.leaf);
+    const at::Tensor entries = model.hessian_diagonal(x.narrow(0, 0, 1), stage.present);
+    const double entry = entries[0][place - stage.present.begin()].item<double>();
+    expected -= 0.5 * (1 + std::log(-2 * std::numbers::pi / entry));
   }
+  const double last = model.hessian_diagonal(x.narrow(0, 0, 1), {order.order[0]}).item<double>();
+  expected -= 0.5 * (1 + std::log(-2 * std::numbers::pi / last));
   const double bound = 5 * std::sqrt(6.0 / 2 / kCount);
-  EXPECT_NEAR(mean_square(x), entropy, bound);
-  EXPECT_GT(std::abs(mean_square(1.1 * x) - entropy), bound);  // a biased control
+  EXPECT_NEAR(model.log_density(x).mean().item<double>(), expected, bound);
+  EXPECT_GT(std::abs(model.log_density(1.1 * x).mean().item<double>() - expected), bound);
 }
 
 TEST(AdditiveNoise, GraphsHaveTheEdgesAskedFor) {
@@ -127,18 +124,17 @@ TEST(RemoveLeaves, TellsTheGapOfEachStage) {
   EXPECT_NEAR(found.stages[1].gap, 9.0 / 4, 1e-6);
 }
 
-// With a learned curvature. An order at random goes against half of the edges.
+// With a learned curvature, on the sparsest and the densest graphs. An order at random goes against
+// half of the edges.
 TEST(CausalOrder, RecoversSeededModels) {
   int64_t wrong = 0, edges = 0;
-  for (const uint64_t seed : {0, 1}) {
-    for (const double edges_per_node : {1.0, 2.0}) {
-      const AdditiveNoiseModel model({.edges_per_node = edges_per_node, .seed = seed});
-      const CausalOrder found = causal_order(rows(model, 1000, seed), letters(10), {});
-      wrong += model.order_divergence(found.order);
-      edges += model.num_edges();
-    }
+  for (const double edges_per_node : {1.0, 4.0}) {
+    const AdditiveNoiseModel model({.edges_per_node = edges_per_node, .seed = 0});
+    const CausalOrder found = causal_order(rows(model, 1000, 0), letters(10), {});
+    wrong += model.order_divergence(found.order);
+    edges += model.num_edges();
   }
-  EXPECT_LE(wrong, edges / 10) << edges << " edges";
+  EXPECT_LE(wrong, edges / 8) << edges << " edges";
 }
 
 TEST(CausalOrder, DependsOnDataAndSeedOnly) {
