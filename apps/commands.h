@@ -14,6 +14,7 @@ void add_calibrate(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_diagnose(CLI::App& app);
 void add_score(CLI::App& app);
+void add_causal_order(CLI::App& app);
 void add_report(CLI::App& app);
 void add_info(CLI::App& app);
 void add_reproduce(CLI::App& app);

@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   apps::add_sample(app);
   apps::add_diagnose(app);
   apps::add_score(app);
+  apps::add_causal_order(app);
   apps::add_report(app);
   apps::add_info(app);
   apps::add_reproduce(app);

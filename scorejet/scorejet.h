@@ -1,6 +1,7 @@
 // Everything a user of the library includes, in one header. The library itself never includes it.
 #pragma once
 
+#include "scorejet/causal/order.h"
 #include "scorejet/data/dataset.h"
 #include "scorejet/distributions/catalogue.h"
 #include "scorejet/distributions/gaussian_mixture.h"

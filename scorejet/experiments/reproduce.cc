@@ -2,6 +2,7 @@
 
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
+#include "scorejet/experiments/causal_order.h"
 #include "scorejet/experiments/ess.h"
 #include "scorejet/experiments/mixing.h"
 #include "scorejet/io/atomic_file.h"
@@ -15,6 +16,8 @@ const std::vector<Experiment>& experiments() {
       {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
        mixing_mnist},
       {"mixing-cifar10", "the same of photographs, at the noise level that works", mixing_cifar10},
+      {"causal-order", "how often causal orders by a learned diagonal of s2 are right",
+       causal_order},
   };
   return list;
 }

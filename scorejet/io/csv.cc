@@ -34,12 +34,21 @@ bool parse_number(std::string_view text, double& value) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
+std::string unquoted(std::string_view text) {
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    text = text.substr(1, text.size() - 2);
+  }
+  return std::string(text);
+}
+
 }  // namespace
 
-NdArray read_csv(const std::filesystem::path& path) {
+CsvTable read_csv_table(const std::filesystem::path& path) {
   constexpr const char* kWhere = "io::read_csv";
+  CsvTable result;
   const std::string text = read_text(path);
   std::string_view rest = text;
+  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);  // a byte order mark
   std::vector<double> values;
   size_t columns = 0;
   int64_t row = 0, rows = 0;
@@ -60,7 +69,11 @@ NdArray read_csv(const std::filesystem::path& path) {
       if (!parse_number(parts[i], numbers[i])) bad = i;
     }
     if (bad < parts.size()) {
-      if (row == 1) continue;  // a header
+      if (row == 1) {  // a header
+        columns = parts.size();
+        for (const std::string_view part : parts) result.names.push_back(unquoted(part));
+        continue;
+      }
       base::fail_runtime(kWhere, "{} row {} column {}: must be a number; got \"{}\"", path.string(),
                          row, bad + 1, parts[bad]);
     }
@@ -74,10 +87,12 @@ NdArray read_csv(const std::filesystem::path& path) {
   }
   if (rows == 0)
     base::fail_runtime(kWhere, "{}: must have rows of numbers; got none", path.string());
-  NdArray table = make_array(DType::kFloat64, {rows, static_cast<int64_t>(columns)});
-  std::memcpy(table.bytes.data(), values.data(), table.bytes.size());
-  return table;
+  result.values = make_array(DType::kFloat64, {rows, static_cast<int64_t>(columns)});
+  std::memcpy(result.values.bytes.data(), values.data(), result.values.bytes.size());
+  return result;
 }
+
+NdArray read_csv(const std::filesystem::path& path) { return read_csv_table(path).values; }
 
 void write_csv(const std::filesystem::path& path, const NdArray& table,
                const std::vector<std::string>& header) {

@@ -8,6 +8,7 @@
 
 #include "scorejet/base/check.h"
 #include "scorejet/base/seed.h"
+#include "scorejet/linalg/eigen_cpu.h"
 
 namespace scorejet::linalg {
 namespace {
@@ -114,27 +115,37 @@ at::Tensor fix_signs(const at::Tensor& vectors) {
   return at::where(pivot < 0, -vectors, vectors);
 }
 
-EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options) {
-  if (k < 1 || k > op.dim()) {
-    base::fail_argument("linalg::top_eigenpairs", "k must lie between 1 and D = {}; got {}",
-                        op.dim(), k);
-  }
+namespace {
+
+EigenPairs dense_pairs(const at::Tensor& matrix, int64_t k) {
+  const int64_t dim = matrix.size(1);
+  const auto [values, vectors] = at::linalg_eigh(matrix);
   EigenPairs result;
-  if (op.structure() == Structure::kDense) {
-    const auto [values, vectors] = at::linalg_eigh(op.matrix().detach());
-    result.values = values.narrow(-1, op.dim() - k, k).flip({-1});
-    result.vectors = fix_signs(vectors.narrow(-1, op.dim() - k, k).flip({-1}));
-    result.steps = op.dim();
-    result.converged = true;
-    return result;
-  }
-  // The same start for every row: a row's answer does not depend on which others it came with.
-  at::Generator generator = base::make_generator(0, "lanczos start");
-  const at::Tensor start = at::randn({op.dim(), 1}, generator, at::TensorOptions(at::kDouble));
-  LanczosBasis basis(op, start.to(op.diagonal_part().options()).expand({op.batch(), -1, -1}), true);
-  const int64_t limit =
-      std::min(op.dim(), options.max_steps > 0 ? options.max_steps : 20 * k + 100);
+  result.values = values.narrow(-1, dim - k, k).flip({-1});
+  result.vectors = fix_signs(vectors.narrow(-1, dim - k, k).flip({-1}));
+  result.steps = dim;
+  result.converged = true;
+  return result;
+}
+
+EigenPairs diagonal_pairs(const at::Tensor& diagonal, int64_t k) {
+  const auto [values, places] = diagonal.topk(k);
+  EigenPairs result;
+  result.values = values;
+  result.vectors = at::zeros({diagonal.size(0), diagonal.size(1), k}, diagonal.options())
+                       .scatter_(1, places.unsqueeze(1), 1);
+  result.converged = true;
+  return result;
+}
+
+// All rows together, until the last of them has converged. start [D].
+EigenPairs lanczos_pairs(const SymmetricOperator& op, const at::Tensor& start, int64_t k,
+                         const EigenOptions& options) {
+  LanczosBasis basis(
+      op, start.to(op.diagonal_part().options()).unsqueeze(-1).expand({op.batch(), -1, -1}), true);
+  const int64_t limit = max_steps(op, k, options);
   int64_t grow = std::min(limit, 2 * k + 16);
+  EigenPairs result;
   for (;;) {
     basis.grow(grow);
     const int64_t m = basis.steps();
@@ -153,6 +164,36 @@ EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOpt
     }
     grow = std::min(limit - m, std::max<int64_t>(8, m / 2));
   }
+}
+
+}  // namespace
+
+int64_t max_steps(const SymmetricOperator& op, int64_t k, const EigenOptions& options) {
+  return std::min(op.dim(), std::max(k, options.max_steps > 0 ? options.max_steps : 20 * k + 100));
+}
+
+EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options) {
+  if (k < 1 || k > op.dim()) {
+    base::fail_argument("linalg::top_eigenpairs", "k must lie between 1 and D = {}; got {}",
+                        op.dim(), k);
+  }
+  if (op.structure() == Structure::kDense) return dense_pairs(op.matrix().detach(), k);
+  if (op.structure() == Structure::kDiagonal) return diagonal_pairs(op.diagonal_part().detach(), k);
+  // The same start for every row: a row's answer does not depend on which others it came with.
+  at::Generator generator = base::make_generator(0, "lanczos start");
+  const at::Tensor start = at::randn({op.dim()}, generator, at::TensorOptions(at::kDouble));
+  if (!op.factor().device().is_cpu()) return lanczos_pairs(op, start, k, options);
+  CpuEigenPairs found = cpu_top_eigenpairs(op, start, k, options);
+  EigenPairs& result = found.pairs;
+  for (const int64_t row : found.left) {
+    const EigenPairs one = lanczos_pairs(op.slice(row, 1), start, k, options);
+    result.values[row].copy_(one.values[0]);
+    result.vectors[row].copy_(one.vectors[0]);
+    result.residual = std::max(result.residual, one.residual);
+    result.steps = std::max(result.steps, one.steps);
+    result.converged = result.converged && one.converged;
+  }
+  return result;
 }
 
 }  // namespace scorejet::linalg

@@ -49,6 +49,9 @@ struct EigenOptions {
   int64_t max_steps = 0;    // Lanczos vectors at most; 0 means min(D, 20 k + 100)
 };
 
+// Lanczos vectors at most, k at least.
+int64_t max_steps(const SymmetricOperator& op, int64_t k, const EigenOptions& options);
+
 struct EigenPairs {
   at::Tensor values;    // [B, k], descending
   at::Tensor vectors;   // [B, D, k], orthonormal columns
@@ -57,9 +60,10 @@ struct EigenPairs {
   bool converged = false;
 };
 
-// The k largest eigenvalues and their eigenvectors of each operator of the batch: Lanczos for
-// structured operators, eigh for dense ones. Signs as fix_signs() leaves them. Errors:
-// std::invalid_argument unless 1 <= k <= D.
+// The k largest eigenvalues and their eigenvectors of each operator of the batch: Lanczos for low
+// rank, chain by chain on the CPU (eigen_cpu.cc); eigh for dense ones; sorting for diagonal ones.
+// Signs as fix_signs() leaves them. On the CPU a low-rank row's answer
+// does not depend on which others it came with. Errors: std::invalid_argument unless 1 <= k <= D.
 EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options = {});
 
 // Vectors [B, D, k] of the same lines whose entry of largest magnitude is positive.

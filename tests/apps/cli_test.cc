@@ -4,12 +4,14 @@
 #include <sys/wait.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "scorejet/io/atomic_file.h"
+#include "scorejet/io/csv.h"
 #include "scorejet/io/npy.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/safetensors.h"
@@ -470,6 +472,41 @@ TEST(Cli, FailedWritesHarmNothing) {
     EXPECT_NE(outcome.output.find(folder), std::string::npos) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
+}
+
+// b = sin(2a) and noise. The method has its own tests; here, names, the file and the errors.
+TEST(Cli, CausalOrderNamesColumns) {
+  const Scratch scratch;
+  torch::manual_seed(13);
+  const at::Tensor a = at::randn({300}, at::kDouble);
+  const at::Tensor b = (2 * a).sin() + 0.5 * at::randn({300}, at::kDouble);
+  const auto write = [&](const at::Tensor& x, const std::vector<std::string>& header) {
+    io::write_csv(scratch / "t.csv", io::from_tensor(x), header);
+    return run(scratch, "causal-order " + (scratch / "t.csv").string() + " --steps 200 --out " +
+                            (scratch / "order.json").string());
+  };
+  const Outcome good = write(at::stack({b, a}, 1), {"effect", "cause"});
+  ASSERT_EQ(good.code, 0) << good.output;
+  EXPECT_NE(good.output.find("\ncause,effect\n"), std::string::npos) << good.output;
+  const auto json = nlohmann::json::parse(io::read_text(scratch / "order.json"));
+  EXPECT_EQ(json["order"], (std::vector<std::string>{"cause", "effect"}));
+  ASSERT_EQ(json["stages"].size(), 1);
+  EXPECT_EQ(json["stages"][0]["leaf"], "effect");
+  const double ratio = json["stages"][0]["variances"]["cause"].get<double>() /
+                       json["stages"][0]["variances"]["effect"].get<double>();
+  EXPECT_NEAR(json["stages"][0]["gap"].get<double>(), ratio, 1e-9 * ratio);
+  EXPECT_NE(write(at::stack({b, a}, 1), {}).output.find("\nx2,x1\n"), std::string::npos);
+  const auto refused = [&](const at::Tensor& x, const char* text) {
+    const Outcome bad = write(x, {"p", "q"});
+    EXPECT_NE(bad.code, 0);
+    EXPECT_NE(bad.output.find(text), std::string::npos) << bad.output;
+    EXPECT_EQ(std::count(bad.output.begin(), bad.output.end(), '\n'), 1) << bad.output;
+  };
+  refused(at::stack({b, at::full({300}, 7.0, at::kDouble)}, 1), "column \"q\" is constant");
+  at::Tensor nan = at::stack({b, a}, 1);
+  nan[8][0] = NAN;
+  refused(nan, "row 9 of the data, column \"p\"");
+  EXPECT_EQ(write(at::stack({b, a}, 1), {"p", "p"}).code, 2);
 }
 
 TEST(Cli, ResumeWithAnotherModelIsRefused) {

@@ -155,6 +155,13 @@ TEST(Csv, ReadsNumbersAndNamesTheFault) {
   const NdArray a = read_csv(scratch / "a.csv");
   EXPECT_EQ(a.shape, (std::vector<int64_t>{2, 2}));
   EXPECT_EQ(a.data<double>()[2], -300);
+  write_file(scratch / "n.csv", "\xEF\xBB\xBF\"height\", width\n1,2\n");
+  EXPECT_EQ(read_csv_table(scratch / "n.csv").names, (std::vector<std::string>{"height", "width"}));
+  write_file(scratch / "n.csv",
+             "\xEF\xBB\xBF"
+             "1,2\n");
+  EXPECT_EQ(read_csv_table(scratch / "n.csv").values.shape, (std::vector<int64_t>{1, 2}));
+  EXPECT_TRUE(read_csv_table(scratch / "n.csv").names.empty());
   write_csv(scratch / "b.csv", a, {"p", "q"});
   expect_same(read_csv(scratch / "b.csv"), a);
   const auto error = [&](const char* text) {
@@ -163,6 +170,7 @@ TEST(Csv, ReadsNumbersAndNamesTheFault) {
   };
   EXPECT_NE(error("1,2\n3\n").find("row 2: must have 2 columns; got 1"), std::string::npos);
   EXPECT_NE(error("1,2\n3,z\n").find("row 2 column 2"), std::string::npos);
+  EXPECT_NE(error("a,b,c\n1,2\n").find("row 2: must have 3 columns; got 2"), std::string::npos);
   EXPECT_NE(error("").find("c.csv"), std::string::npos);
   EXPECT_NE(error("a,b\n").find("c.csv"), std::string::npos);
 }

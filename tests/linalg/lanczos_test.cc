@@ -40,6 +40,78 @@ TEST(TopEigenpairs, RepeatedEigenvaluesAndBreakdown) {
   EXPECT_THROW(top_eigenpairs(op, 11), std::invalid_argument);
 }
 
+struct Case {
+  const char* name;
+  int64_t dim, rank, k;
+  double spread;  // of the diagonal
+};
+
+// Where Lanczos on a row alone is at its limits: no spread at all (r + 1 distinct eigenvalues),
+// more pairs than the rank lifts, all of them.
+TEST(TopEigenpairs, EqualEighInEveryShape) {
+  torch::manual_seed(5);
+  for (const Case& c : {Case{"image", 300, 20, 5, 0.3}, Case{"rank 1", 90, 1, 3, 1.0},
+                        Case{"constant diagonal", 70, 4, 3, 0.0},
+                        Case{"constant diagonal, more than the rank", 70, 4, 7, 0.0},
+                        Case{"more than the rank", 120, 3, 8, 1.0}, Case{"all", 12, 3, 12, 1.0},
+                        Case{"negative", 80, 5, 4, -2.0}}) {
+    const at::Tensor a = 0.2 + c.spread * at::rand({4, c.dim}, at::kDouble);
+    const at::Tensor f = 2 * at::randn({4, c.rank, c.dim}, at::kDouble).transpose(1, 2) /
+                         std::sqrt(static_cast<double>(c.dim));
+    for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+      const bool wide = type == at::kDouble;
+      const auto op = SymmetricOperator::from_low_rank(a.to(type), f.to(type));
+      const EigenPairs pairs = top_eigenpairs(op, c.k, {.tolerance = wide ? 1e-9 : 1e-5});
+      EXPECT_TRUE(pairs.converged) << c.name << " " << pairs.residual;
+      const auto eigh = at::linalg_eigh(op.dense().to(at::kDouble));
+      const at::Tensor exact = std::get<0>(eigh).narrow(-1, c.dim - c.k, c.k).flip({-1});
+      const at::Tensor values = pairs.values.to(at::kDouble);
+      const at::Tensor v = pairs.vectors.to(at::kDouble);
+      const double scale = std::get<0>(eigh).abs().max().item<double>();
+      const double bound = (wide ? 1e-8 : 5e-5) * scale;
+      EXPECT_LT((values - exact).abs().max().item<double>(), bound) << c.name;
+      const at::Tensor image = at::matmul(op.dense().to(at::kDouble), v);
+      EXPECT_LT((image - v * values.unsqueeze(1)).norm(2, 1).max().item<double>(), bound) << c.name;
+      const at::Tensor gram = at::matmul(v.transpose(1, 2), v) - at::eye(c.k, at::kDouble);
+      EXPECT_LT(gram.abs().max().item<double>(), wide ? 1e-9 : 1e-4) << c.name;
+    }
+  }
+}
+
+TEST(TopEigenpairs, RowsDoNotDependOnTheirBatch) {
+  torch::manual_seed(6);
+  at::Tensor a = at::rand({5, 200});
+  a[2].fill_(0.5);  // breaks down
+  a[3].mul_(100);   // takes longer
+  const auto op = SymmetricOperator::from_low_rank(a, at::randn({5, 200, 6}));
+  const EigenPairs all = top_eigenpairs(op, 8);
+  for (int64_t row = 0; row < 5; ++row) {
+    const EigenPairs one = top_eigenpairs(op.slice(row, 1), 8);
+    EXPECT_TRUE(one.values[0].equal(all.values[row])) << row;
+    EXPECT_TRUE(one.vectors[0].equal(all.vectors[row])) << row;
+  }
+}
+
+TEST(TopEigenpairs, OfADiagonalAreItsLargestEntries) {
+  const auto op =
+      SymmetricOperator::from_diagonal(at::tensor({1.0F, 3.0F, -5.0F, 3.0F}).unsqueeze(0));
+  const EigenPairs pairs = top_eigenpairs(op, 3);
+  EXPECT_TRUE(pairs.values.equal(at::tensor({3.0F, 3.0F, 1.0F}).unsqueeze(0)));
+  EXPECT_TRUE(op.apply(pairs.vectors).equal(pairs.vectors * pairs.values.unsqueeze(1)));
+  EXPECT_TRUE(at::matmul(pairs.vectors.transpose(1, 2), pairs.vectors)[0].equal(at::eye(3)));
+}
+
+// What is not reached is said.
+TEST(TopEigenpairs, SaysThatItDidNotConverge) {
+  torch::manual_seed(7);
+  const auto op =
+      SymmetricOperator::from_low_rank(at::rand({2, 400}), 0.01 * at::randn({2, 400, 3}));
+  const EigenPairs pairs = top_eigenpairs(op, 4, {.tolerance = 1e-12, .max_steps = 12});
+  EXPECT_FALSE(pairs.converged);
+  EXPECT_EQ(pairs.steps, 12);
+  EXPECT_GT(pairs.residual, 1e-6);
+}
+
 TEST(MatrixFunction, Phi1IsFiniteAndAccurate) {
   const at::Tensor t = at::tensor({0.0, 1e-300, 1e-9, -1e-9, 1.0, -50.0, -1e5}, at::kDouble);
   const at::Tensor expected =

@@ -1,0 +1,70 @@
+// What the leading components of a posterior cost beside the network that gives its covariance:
+// medians over repetitions, on noisy digits of a run. Usage: eigenpairs_bench RUN [components]
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <vector>
+
+#include "scorejet/base/seed.h"
+#include "scorejet/base/threads.h"
+#include "scorejet/data/dataset.h"
+#include "scorejet/linalg/lanczos.h"
+#include "scorejet/training/run_folder.h"
+#include "scorejet/tweedie/moments.h"
+
+namespace {
+
+using namespace scorejet;
+
+constexpr double kSigma = 0.5;
+
+double median_milliseconds(int repetitions, const std::function<void()>& work) {
+  std::vector<double> times;
+  for (int i = 0; i < repetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+    times.push_back(time.count());
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    fmt::print(stderr, "usage: eigenpairs_bench RUN [components]\n");
+    return 2;
+  }
+  base::configure_process();
+  const int64_t components = argc > 2 ? std::atoll(argv[2]) : 5;
+  const training::Run run = training::load_run(argv[1], "cpu");
+  const data::Dataset test =
+      data::load_splits(run.config.data.name, run.config.data.dir, run.config.data.validation).test;
+  at::NoGradGuard no_grad;
+  const at::Tensor clean = test.slice(0, std::min<int64_t>(test.size(), 1000));
+  const at::Tensor noise = at::randn(clean.sizes(), base::make_generator(1, "noise"));
+  const at::Tensor x = clean + kSigma * noise;
+  fmt::print("{:>7} {:>14} {:>16} {:>10} {:>6}\n", "images", "network, ms", "eigenpairs, ms",
+             "share, %", "steps");
+  for (const int64_t count : {int64_t{1}, int64_t{100}, x.size(0)}) {
+    const at::Tensor batch = x.narrow(0, 0, count);
+    const at::Tensor levels = at::full({count}, kSigma);
+    const int repetitions = count == 1 ? 201 : count == 100 ? 11 : 3;
+    const double network = median_milliseconds(
+        repetitions, [&] { run.model->evaluate(batch, levels, 2).s2->diagonal(); });
+    const auto covariance =
+        tweedie::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
+    linalg::EigenPairs pairs;
+    const double time = median_milliseconds(
+        repetitions, [&] { pairs = linalg::top_eigenpairs(covariance, components); });
+    fmt::print("{:>7} {:>14.2f} {:>16.3f} {:>10.1f} {:>6}\n", count, network, time,
+               100 * time / network, pairs.steps);
+  }
+  return 0;
+}
