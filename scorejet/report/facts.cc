@@ -30,6 +30,8 @@ constexpr KnownFact kKnownFacts[] = {
     {"sigma_max", "Largest noise level sigma"},
     {"network", "Network"},
     {"num_parameters", "Parameters"},
+    {"s1", "First-order score, given"},
+    {"s1_file", "What it predicts, MD5 of its file"},
     {"s2", "Structure of the second-order score"},
     {"s3", "Structure of the third-order score"},
     {"s3_rank", "Rank of the third-order score"},
