@@ -108,16 +108,11 @@ at::Tensor LanczosBasis::tridiagonal() const {
   return t;
 }
 
-namespace {
-
-// Makes the entry of largest magnitude of each column positive.
 at::Tensor fix_signs(const at::Tensor& vectors) {
   const at::Tensor index = vectors.abs().argmax(1, /*keepdim=*/true);
   const at::Tensor pivot = vectors.gather(1, index);
   return at::where(pivot < 0, -vectors, vectors);
 }
-
-}  // namespace
 
 EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options) {
   if (k < 1 || k > op.dim()) {

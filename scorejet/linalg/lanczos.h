@@ -58,8 +58,11 @@ struct EigenPairs {
 };
 
 // The k largest eigenvalues and their eigenvectors of each operator of the batch: Lanczos for
-// structured operators, eigh for dense ones. Signs are fixed: the entry of largest magnitude is
-// positive. Errors: std::invalid_argument unless 1 <= k <= D.
+// structured operators, eigh for dense ones. Signs as fix_signs() leaves them. Errors:
+// std::invalid_argument unless 1 <= k <= D.
 EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options = {});
+
+// Vectors [B, D, k] of the same lines whose entry of largest magnitude is positive.
+at::Tensor fix_signs(const at::Tensor& vectors);
 
 }  // namespace scorejet::linalg

@@ -76,18 +76,60 @@ Jet AutodiffField::evaluate(const at::Tensor& x, const at::Tensor& sigma, int or
           linalg::SymmetricOperator::from_dense(0.5 * (jacobian + jacobian.transpose(1, 2)))};
 }
 
+TracedJacobian::TracedJacobian(const ScoreField& field, const at::Tensor& x,
+                               const at::Tensor& sigma, int64_t copies)
+    : copies_(copies) {
+  constexpr const char* kWhere = "score::TracedJacobian";
+  base::check_shape(kWhere, "x", x, {-1, field.dim()});
+  if (copies < 1) base::fail_argument(kWhere, "copies must be >= 1; got {}", copies);
+  const at::Tensor levels = broadcast_sigma(kWhere, x, sigma, true);
+  const Graph graph =
+      trace(kWhere, field, x.repeat_interleave(copies, 0), levels.repeat_interleave(copies, 0));
+  x_ = graph.x;
+  s1_ = graph.s1;
+}
+
+at::Tensor TracedJacobian::in_pieces(const at::Tensor& v, bool transposed) const {
+  base::check_shape("score::TracedJacobian", "v", v, {x_.size(0) / copies_, -1, x_.size(1)});
+  const int64_t rows = v.size(0), count = v.size(1);
+  std::vector<at::Tensor> pieces;
+  for (int64_t first = 0; first < count; first += copies_) {
+    const int64_t size = std::min(copies_, count - first);
+    at::Tensor piece = v.narrow(1, first, size);
+    if (size < copies_) piece = at::constant_pad_nd(piece, {0, 0, 0, copies_ - size});
+    piece = piece.reshape({-1, v.size(2)});
+    const at::Tensor product =
+        transposed ? pull_back(s1_, x_, piece, false) : pull_back(pulled_, u_, piece, false);
+    pieces.push_back(product.detach().view({rows, copies_, -1}).narrow(1, 0, size));
+  }
+  return at::cat(pieces, 1);
+}
+
+at::Tensor TracedJacobian::apply_transposed(const at::Tensor& v) const {
+  return in_pieces(v, true);
+}
+
+at::Tensor TracedJacobian::apply(const at::Tensor& v) const {
+  if (!pulled_.defined()) {
+    // u ↦ Jᵀu is linear, so its own derivative by u, applied to v, is J v.
+    at::AutoGradMode enabled(true);
+    u_ = at::zeros_like(s1_).requires_grad_();
+    pulled_ = pull_back(s1_, x_, u_, true);
+    if (!pulled_.requires_grad()) {
+      base::fail_argument("score::TracedJacobian::apply",
+                          "s1 of the field must have a derivative that autograd can differentiate "
+                          "again; got one without graph");
+    }
+  }
+  return in_pieces(v, false);
+}
+
 at::Tensor jacobian_vector_product(const ScoreField& field, const at::Tensor& x,
                                    const at::Tensor& sigma, const at::Tensor& v, bool transposed) {
-  constexpr const char* kWhere = "score::jacobian_vector_product";
-  base::check_shape(kWhere, "x", x, {-1, field.dim()});
-  base::check_shape(kWhere, "v", v, x.sizes());
-  const Graph graph = trace(kWhere, field, x, sigma);
-  if (transposed) return pull_back(graph.s1, graph.x, v, false);
-  // u ↦ Jᵀu is linear, so its own derivative by u, applied to v, is J v.
-  at::AutoGradMode enabled(true);
-  const at::Tensor u = at::zeros_like(graph.s1).requires_grad_();
-  const at::Tensor pulled = pull_back(graph.s1, graph.x, u, true);
-  return pull_back(pulled, u, v, false).detach();
+  base::check_shape("score::jacobian_vector_product", "v", v, {-1, field.dim()});
+  const TracedJacobian jacobian(field, x, sigma);
+  const at::Tensor block = v.unsqueeze(1);
+  return (transposed ? jacobian.apply_transposed(block) : jacobian.apply(block)).squeeze(1);
 }
 
 linalg::SymmetricTensor third_by_autodiff(const ScoreField& field, const at::Tensor& x,

@@ -25,6 +25,31 @@ class AutodiffField : public ScoreField {
   const ScoreField& field_;
 };
 
+// J = ∂s1/∂x of a field at points that stay: s1 is traced once, then J and Jᵀ are applied to as
+// many vectors as wanted, several a row in one pass. Exact. The field's parameters are left alone;
+// what comes out is detached.
+class TracedJacobian {
+ public:
+  // Traces s1 at each x `copies` times, so that a pass takes that many vectors a row.
+  // Shapes: x [B, D]; sigma [B] or a scalar. Errors: std::invalid_argument for shapes, copies < 1,
+  // or a field whose s1 autograd cannot differentiate. Cost: the graph of B · copies points.
+  TracedJacobian(const ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
+                 int64_t copies = 1);
+
+  // J v and Jᵀ v, v [B, m, D] -> [B, m, D], any m: vectors beyond `copies` take further passes.
+  // Cost of a pass: Jᵀ v one backward pass, J v one through the graph of such a one.
+  // Errors: std::invalid_argument for shapes; apply() also where s1 has no second derivative.
+  at::Tensor apply(const at::Tensor& v) const;
+  at::Tensor apply_transposed(const at::Tensor& v) const;
+
+ private:
+  at::Tensor in_pieces(const at::Tensor& v, bool transposed) const;
+
+  int64_t copies_;
+  at::Tensor x_, s1_;              // [B · copies, D]
+  mutable at::Tensor u_, pulled_;  // u and Jᵀ u with its graph, traced when J is first applied
+};
+
 // J(x) v or, with `transposed`, J(x)ᵀ v, J = ∂s1/∂x of `field`: exact, one extra backward pass (two
 // for J v), no D × D matrix. Shapes: x, v [B, D]; sigma [B] or a scalar; returns [B, D].
 // Errors: std::invalid_argument for shapes, or a field whose s1 autograd cannot differentiate.

@@ -63,6 +63,24 @@ TEST(AutodiffField, TellsJFromItsTransposeAndTakesTheSymmetricPart) {
                   .allclose(0.5 * (jacobian + jacobian.transpose(1, 2))));
 }
 
+TEST(TracedJacobian, TakesAnyNumberOfVectors) {
+  torch::manual_seed(56);
+  const at::Tensor matrix = at::randn({3, 3}, at::kDouble);
+  const Rotation field(matrix);
+  const at::Tensor x = at::randn({4, 3}, at::kDouble), sigma = at::ones({}, at::kDouble);
+  const at::Tensor jacobian = matrix + at::diag_embed(3 * x.square());
+  for (int64_t copies : {1, 2, 5}) {
+    const TracedJacobian traced(field, x, sigma, copies);
+    for (int64_t count : {1, 2, 5}) {
+      const at::Tensor v = at::randn({4, count, 3}, at::kDouble);
+      EXPECT_TRUE(traced.apply(v).allclose(v.matmul(jacobian.transpose(1, 2))));
+      EXPECT_TRUE(traced.apply_transposed(v).allclose(v.matmul(jacobian)));
+    }
+  }
+  EXPECT_THROW(TracedJacobian(field, x, sigma, 0), std::invalid_argument);
+  EXPECT_THROW(TracedJacobian(field, x, sigma).apply(x), std::invalid_argument);
+}
+
 TEST(AutodiffField, DifferentiatesTheNetworks) {
   torch::manual_seed(53);
   for (const char* kind : {"mlp", "unet"}) {

@@ -1,0 +1,147 @@
+// Components from products with the Jacobian against eigh of the exact covariance.
+#include "scorejet/posterior/components.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/utils.h>
+
+#include <cmath>
+
+#include "scorejet/distributions/gaussian_mixture.h"
+#include "scorejet/models/score_model.h"
+#include "scorejet/posterior/gaussian.h"
+#include "scorejet/score/autodiff_field.h"
+
+namespace scorejet::posterior {
+namespace {
+
+// Only the first order of another field.
+class FirstOrder : public score::ScoreField {
+ public:
+  explicit FirstOrder(const score::ScoreField& field) : field_(field) {}
+  int64_t dim() const override { return field_.dim(); }
+  int max_order() const override { return 1; }
+  score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int) const override {
+    return field_.evaluate(x, sigma, 1);
+  }
+
+ private:
+  const score::ScoreField& field_;
+};
+
+distributions::GaussianMixture make_mixture(int64_t dim) {
+  torch::manual_seed(91);
+  const at::Tensor root = at::randn({3, dim, dim}, at::kDouble) / std::sqrt(dim);
+  return {at::tensor({0.2, 0.5, 0.3}, at::kDouble), 0.3 * at::randn({3, dim}, at::kDouble),
+          root.matmul(root.transpose(1, 2))};
+}
+
+double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
+
+TEST(Components, OfAFirstOrderFieldEqualEighOfTheExactCovariance) {
+  const distributions::GaussianMixture mixture = make_mixture(50);
+  const FirstOrder first(mixture);
+  const at::Tensor x = at::randn({4, 50}, at::kDouble);
+  const at::Tensor sigma = at::tensor({0.3, 0.5, 1.0, 2.0}, at::kDouble);
+  const Gaussian posterior = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
+  const at::Tensor covariance = posterior.covariance().dense();
+  const auto [values, vectors] = at::linalg_eigh(covariance);
+  at::NoGradGuard no_grad;
+  const Components found =
+      top_components(first, x, sigma, {.count = 4, .tolerance = 1e-10, .max_iterations = 200});
+  EXPECT_TRUE(found.converged);
+  EXPECT_LT(largest(found.values - values.narrow(1, 46, 4).flip({1})), 1e-9);
+  const at::Tensor overlap =
+      at::matmul(found.vectors, vectors.narrow(2, 46, 4).flip({2})).diagonal(0, 1, 2).abs();
+  EXPECT_LT(largest(overlap - 1), 1e-9);
+  // With s2, and through the differentiated field: the same, signs included.
+  const Components direct = top_components(mixture, x, sigma, {.count = 4});
+  EXPECT_LT(largest(found.vectors - direct.vectors), 1e-7);
+  EXPECT_EQ(direct.evaluations, 1);
+  const Components ignored = top_components(
+      mixture, x, sigma, {.count = 4, .tolerance = 1e-10, .max_iterations = 200, .direct = false});
+  EXPECT_TRUE(ignored.values.equal(found.values));
+  EXPECT_EQ(ignored.evaluations, found.evaluations);
+}
+
+TEST(Components, OfARegionAreThoseOfItsBlock) {
+  const distributions::GaussianMixture mixture = make_mixture(80);
+  const FirstOrder first(mixture);
+  const at::Tensor x = at::randn({2, 80}, at::kDouble), sigma = at::full({}, 0.6, at::kDouble);
+  const at::Tensor indices = at::randperm(80, at::kLong).narrow(0, 0, 45);
+  const Gaussian region =
+      Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2)).region(indices);
+  const at::Tensor exact =
+      std::get<0>(at::linalg_eigh(region.covariance().dense())).narrow(1, 42, 3).flip({1});
+  const Components direct = top_components(mixture, x, sigma, {.indices = indices});
+  const Components found = top_components(first, x, sigma, {.indices = indices, .tolerance = 1e-9});
+  EXPECT_EQ(found.vectors.size(2), 45);
+  EXPECT_LT(largest(direct.values - exact), 1e-9);
+  EXPECT_LT(largest(found.values - exact), 1e-9);
+  EXPECT_LT(largest(found.vectors - direct.vectors), 1e-6);
+}
+
+// Pieces of the batch and passes of a few vectors change the memory, not the answer.
+TEST(Components, DoNotDependOnHowManyPointsAreTraced) {
+  const distributions::GaussianMixture mixture = make_mixture(40);
+  const FirstOrder first(mixture);
+  const at::Tensor x = at::randn({5, 40}, at::kDouble), sigma = at::full({}, 0.6, at::kDouble);
+  const Components all = top_components(first, x, sigma, {.tolerance = 1e-6});
+  for (int64_t points : {1, 3, 11}) {
+    const Components pieces =
+        top_components(first, x, sigma, {.tolerance = 1e-6, .max_points = points});
+    EXPECT_LT(largest(pieces.vectors - all.vectors), 1e-9) << points;
+    EXPECT_LT(largest(pieces.values - all.values), 1e-9) << points;
+  }
+}
+
+// The Jacobian of a network is not symmetric: components are those of its symmetric part.
+TEST(Components, OfANetworkAreThoseOfTheSymmetricPart) {
+  torch::manual_seed(92);
+  for (const char* kind : {"mlp", "unet"}) {
+    models::ScoreModelOptions options;
+    options.network.kind = kind;
+    options.network.dim = 64;
+    options.network.image_shape = {1, 8, 8};
+    options.network.width = 32;
+    options.network.channels = 8;
+    options.network.rank = 2;
+    const models::ScoreModel model(options, at::zeros({64}), at::ones({64}));
+    at::NoGradGuard no_grad;
+    for (at::Tensor& p : model.network().parameters()) p.add_(0.1 * at::randn_like(p));
+    const at::Tensor x = at::randn({2, 64}), sigma = at::full({}, 0.5);
+    const score::Jet jet = score::AutodiffField(model).evaluate(x, sigma, 2);
+    const at::Tensor covariance = Gaussian::from_jet(x, sigma, jet).covariance().dense();
+    const at::Tensor exact =
+        std::get<0>(at::linalg_eigh(covariance.to(at::kDouble))).narrow(1, 61, 3).flip({1});
+    const Components found = top_components(model, x, sigma, {.direct = false});
+    EXPECT_TRUE(found.converged) << kind << " " << found.residual;
+    EXPECT_EQ(found.values.scalar_type(), at::kFloat);
+    EXPECT_LT(largest(found.values / exact - 1), 1e-4) << kind;
+  }
+}
+
+TEST(Components, RefuseBadInput) {
+  const distributions::GaussianMixture mixture = make_mixture(4);
+  const at::Tensor x = at::zeros({2, 4}, at::kDouble), sigma = at::ones({}, at::kDouble);
+  EXPECT_THROW(top_components(mixture, at::zeros({2, 5}, at::kDouble), sigma),
+               std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, at::ones({3}, at::kDouble)), std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, 0 * sigma), std::domain_error);
+  EXPECT_THROW(top_components(mixture, NAN * x, sigma), std::domain_error);
+  EXPECT_THROW(top_components(mixture, x, sigma, {.count = 0}), std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, sigma, {.count = 5}), std::invalid_argument);
+  EXPECT_THROW(
+      top_components(mixture, x, sigma, {.count = 3, .indices = at::tensor({0, 1}, at::kLong)}),
+      std::invalid_argument);
+  EXPECT_THROW(
+      top_components(mixture, x, sigma, {.count = 1, .indices = at::tensor({4}, at::kLong)}),
+      std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, sigma, {.guard = -1}), std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, sigma, {.tolerance = 0}), std::domain_error);
+  const Components none = top_components(mixture, x.narrow(0, 0, 0), sigma);
+  EXPECT_EQ(none.vectors.size(0), 0);
+}
+
+}  // namespace
+}  // namespace scorejet::posterior
