@@ -58,8 +58,9 @@ Results denoise_all(const Denoiser& denoiser, const at::Tensor& x, const Options
   Results results;
   posterior::DenoiseResult& all = results.posterior;
   base::Progress bar("denoise", x.size(0));
-  for (int64_t first = 0; first < x.size(0); first += denoiser.block()) {
-    const int64_t count = std::min(denoiser.block(), x.size(0) - first);
+  const int64_t rows = denoiser.block(components);
+  for (int64_t first = 0; first < x.size(0); first += rows) {
+    const int64_t count = std::min(rows, x.size(0) - first);
     const apps::DenoisedBlock block = apps::denoise_block(
         denoiser, x.narrow(0, first, count), o.sigma,
         {.num_components = components, .num_samples = samples, .seed = o.seed, .first_row = first});
@@ -238,6 +239,11 @@ void denoise(Options o) {
   if (denoiser.run) apps::print_notice(training::sigma_notice(*denoiser.run, o.sigma));
   apps::print_notice(apps::covariance_notice(denoiser));
   warn_of_bad_mean(denoiser, o, clean, noisy, result.mean);
+  if (result.num_negative_variances > 0) {
+    apps::print_notice(fmt::format(
+        "{} of {} variances are negative: their standard deviations are NaN (magenta in pictures)",
+        result.num_negative_variances, result.variance.numel()));
+  }
 
   io::NamedArrays arrays{{"noisy", io::from_tensor(noisy)}, {"mean", io::from_tensor(result.mean)}};
   if (clean.defined()) arrays["clean"] = io::from_tensor(clean);

@@ -118,9 +118,9 @@ const char* covariance_name(Covariance value) {
   return kNames[static_cast<int>(value)];
 }
 
-int64_t Denoiser::block() const {
+int64_t Denoiser::block(int64_t components) const {
   if (covariance == Covariance::kLearned) return kBlock;
-  if (covariance == Covariance::kSubspace) return kSubspaceBlock;
+  if (covariance == Covariance::kSubspace) return components > 0 ? kSubspaceBlock : kBlock;
   return std::clamp<int64_t>(kMaxBytes / exact_bytes(field->dim()), 1, kBlock);
 }
 

@@ -41,7 +41,7 @@ struct Denoiser {
   Covariance covariance = Covariance::kLearned;
 
   bool has_variance() const { return covariance != Covariance::kSubspace; }
-  int64_t block() const;  // samples at a time
+  int64_t block(int64_t components) const;  // samples at a time, with so many components each
 };
 
 // Opens it for samples like those of `input`; a network of a file is tried on its first two, at the
