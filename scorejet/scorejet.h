@@ -16,6 +16,7 @@
 #include "scorejet/posterior/components.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/posterior/gaussian.h"
+#include "scorejet/posterior/marginal.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/annealed.h"
 #include "scorejet/sampling/chain_file.h"

@@ -12,15 +12,16 @@ namespace {
 
 constexpr const char* kWhere = "linalg::top_eigenpairs";
 constexpr int64_t kWholeSpace = 32;  // up to this D, or three blocks, the first one is the identity
-constexpr int64_t kBlocks = 12;      // of the basis, before it is restarted
+constexpr int64_t kBlocks = 12;      // of the basis before it is restarted,
+constexpr int64_t kLeast = 60;       // or this many vectors
 
 // An orthonormal basis, its image under A, and the Ritz pairs in it; all rows at once.
 struct Ritz {
   at::Tensor basis, image;  // [B, m, D]
   at::Tensor values;        // [B, m], descending
   at::Tensor coefficients;  // [B, m, m]: row i is Ritz vector i in the basis
-  at::Tensor residuals;     // [B, p, D], A y − θ y of the leading ones
-  at::Tensor relative;      // [B, p], their norms against the largest |θ|
+  at::Tensor residuals;     // [B, k, D], A y − θ y of the leading ones
+  at::Tensor relative;      // [B, k], their norms against the largest |θ|
 
   void solve(int64_t leading) {
     const at::Tensor projected = at::matmul(basis, image.transpose(1, 2));
@@ -64,9 +65,8 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
     base::fail_argument(kWhere, "k must lie between 1 and D = {}; got {}", dim, k);
   }
   at::NoGradGuard no_grad;
-  const int64_t block = std::min(k + options.guard, dim);
-  const bool whole = dim <= std::max(kWholeSpace, 3 * block);  // three: a restart and one more
-  const int64_t capacity = std::min(dim, kBlocks * block);
+  const bool whole = dim <= std::max(kWholeSpace, 3 * k);  // three: a restart keeps two
+  const int64_t capacity = std::min(dim, std::max(kLeast, kBlocks * k));
   const auto image_of = [&](const at::Tensor& vectors) {
     const at::Tensor result = apply(vectors);
     base::check_shape(kWhere, "A v", result, vectors.sizes());
@@ -77,7 +77,7 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
   BlockEigenPairs result;
   Ritz ritz;
   ritz.basis = whole ? at::eye(dim, at::TensorOptions(at::kDouble).device(device)).unsqueeze(0)
-                     : orthonormalise(noise(block, dim, 0, device), {});
+                     : orthonormalise(noise(k, dim, 0, device), {});
   ritz.basis = ritz.basis.expand({batch, -1, -1}).contiguous();
   ritz.image = image_of(ritz.basis);
   at::Tensor done = at::zeros({batch}, at::TensorOptions(at::kBool).device(device));
@@ -85,9 +85,9 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
   for (;;) {
     ++result.iterations;
     const int64_t size = ritz.basis.size(1);
-    result.pairs.steps += whole ? dim : block;
-    ritz.solve(block);
-    const at::Tensor latest = ritz.relative.narrow(1, 0, k).amax(1);
+    result.pairs.steps += whole ? dim : k;
+    ritz.solve(k);
+    const at::Tensor latest = ritz.relative.amax(1);
     const at::Tensor latest_values = ritz.values.narrow(1, 0, k);
     const at::Tensor latest_vectors = at::matmul(ritz.coefficients.narrow(1, 0, k), ritz.basis);
     residual = residual.defined() ? at::where(done, residual, latest) : latest;
@@ -99,9 +99,9 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
     result.pairs.converged = whole || done.all().item<bool>();
     if (result.pairs.converged || result.iterations >= options.max_iterations) break;
 
-    if (size + block > capacity) ritz.keep(std::min(size, 2 * block));
+    if (size + k > capacity) ritz.keep(std::max(2 * k, capacity / 3));
     // A residual of nothing but rounding has no direction to give.
-    const at::Tensor random = noise(block, dim, result.iterations, device).expand({batch, -1, -1});
+    const at::Tensor random = noise(k, dim, result.iterations, device).expand({batch, -1, -1});
     at::Tensor next = at::where((ritz.relative > 1e-13).unsqueeze(-1), ritz.residuals, random);
     next = next / next.square().sum(-1, true).sqrt();
     next = orthonormalise(next, ritz.basis);

@@ -37,8 +37,7 @@ Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
   const bool region = options.indices.defined();
   const at::Tensor indices = region ? options.indices.to(x.device()) : at::Tensor();
   const int64_t size = region ? indices.numel() : dim;
-  const int64_t copies = std::clamp<int64_t>(options.max_points / rows, 1,
-                                             std::min(options.count + options.guard, size));
+  const int64_t copies = std::clamp<int64_t>(options.max_points / rows, 1, options.count);
   const score::TracedJacobian jacobian(field, x, sigma, copies);
   const at::Tensor variance = sigma.to(at::kDouble).square().view({-1, 1, 1});
   const auto covariance_times = [&](const at::Tensor& v) {
@@ -52,11 +51,9 @@ Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
     if (region) image = image.index_select(2, indices);
     return variance * (v + variance * image);
   };
-  const linalg::BlockEigenPairs found =
-      linalg::top_eigenpairs(covariance_times, rows, size, options.count, x.device(),
-                             {.tolerance = options.tolerance,
-                              .max_iterations = options.max_iterations,
-                              .guard = options.guard});
+  const linalg::BlockEigenPairs found = linalg::top_eigenpairs(
+      covariance_times, rows, size, options.count, x.device(),
+      {.tolerance = options.tolerance, .max_iterations = options.max_iterations});
   return {found.pairs.values.to(x.scalar_type()),
           found.pairs.vectors.transpose(1, 2).to(x.scalar_type()).contiguous(),
           found.pairs.residual,
@@ -97,10 +94,9 @@ Components top_components(const score::ScoreField& field, const at::Tensor& x,
     base::fail_argument(kWhere, "count must lie between 1 and the {} coordinates; got {}", size,
                         options.count);
   }
-  if (options.guard < 0 || options.max_iterations < 1 || options.max_points < 1) {
-    base::fail_argument(kWhere,
-                        "guard must be >= 0, max_iterations and max_points >= 1; got {}, {} and {}",
-                        options.guard, options.max_iterations, options.max_points);
+  if (options.max_iterations < 1 || options.max_points < 1) {
+    base::fail_argument(kWhere, "max_iterations and max_points must be >= 1; got {} and {}",
+                        options.max_iterations, options.max_points);
   }
   base::check_positive(kWhere, "tolerance", options.tolerance);
   if (x.size(0) == 0) {
@@ -115,7 +111,7 @@ Components top_components(const score::ScoreField& field, const at::Tensor& x,
     return from_second_order(field, x, levels, options);
   }
   std::vector<Components> parts;
-  const int64_t step = std::max<int64_t>(1, options.max_points / (options.count + options.guard));
+  const int64_t step = std::max<int64_t>(1, options.max_points / options.count);
   for (int64_t first = 0; first < x.size(0); first += step) {
     const int64_t count = std::min(step, x.size(0) - first);
     parts.push_back(

@@ -15,7 +15,6 @@ struct ComponentsOptions {
   at::Tensor indices = {};       // int64 [m]: components of this region alone; undefined: all of x
   double tolerance = 1e-4;       // residual of each pair against the row's largest variance
   int64_t max_iterations = 100;  // blocks of Jacobian products (without s2)
-  int64_t guard = 2;             // vectors of a block beyond K (without s2)
   bool direct = true;            // take s2 where the field has one; false: differentiate its s1
   int64_t max_points = 64;       // points traced at once, rows times vectors: bounds the memory
 };
@@ -32,11 +31,11 @@ struct Components {
 // The K leading eigenpairs of Cov[x | x̃] (of a region: of that block of it) at each x.
 // Math: with s2, σ² I + σ⁴ s2 by Lanczos (eigh for a dense one). Without, C v = σ² (v + σ² S v)
 // with S = ½ (J + Jᵀ), J = ∂s1/∂x of the field, exact by automatic differentiation, and block
-// Krylov iteration. J of a learned s1 is not symmetric, while a covariance is: S is the nearest
-// symmetric matrix, and what AutodiffField takes. For K components with n blocks that costs
-// 2 n (K + guard) products a row, no D × D matrix. Differences of the denoiser in place of J, as
-// Manor and Michaeli take them, save the backward passes (one evaluation a product in place of
-// about four), but know J v to a few digits only and not Jᵀ v at all: not offered.
+// Krylov iteration (linalg/block_eigen.h). J of a learned s1 is not symmetric, while a covariance
+// is: S is the symmetric matrix nearest to J, and what AutodiffField takes.
+// Cost without s2: K vectors a block, each about three evaluations of a U-Net; no D × D matrix.
+// Differences of the denoiser in place of J v, as Manor and Michaeli take them, cost one evaluation
+// a vector, but know J v to a few digits, and J is then not made symmetric: not offered.
 // Shapes: x [B, D]; sigma a scalar or [B]. Errors: std::invalid_argument for shapes, options, or an
 // s1 that autograd cannot differentiate (twice, for J v); std::domain_error for NaN. Not to
 // converge is returned. See: Manor, Michaeli 2024, algorithm 1.

@@ -137,7 +137,7 @@ TEST(Components, RefuseBadInput) {
   EXPECT_THROW(
       top_components(mixture, x, sigma, {.count = 1, .indices = at::tensor({4}, at::kLong)}),
       std::invalid_argument);
-  EXPECT_THROW(top_components(mixture, x, sigma, {.guard = -1}), std::invalid_argument);
+  EXPECT_THROW(top_components(mixture, x, sigma, {.max_points = 0}), std::invalid_argument);
   EXPECT_THROW(top_components(mixture, x, sigma, {.tolerance = 0}), std::domain_error);
   const Components none = top_components(mixture, x.narrow(0, 0, 0), sigma);
   EXPECT_EQ(none.vectors.size(0), 0);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "scorejet/base/seed.h"
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/score/autodiff_field.h"
@@ -169,6 +170,23 @@ TEST(Gaussian, DrawsOfARowDoNotDependOnItsBatch) {
     const Gaussian last(g.mean().narrow(0, 2, 1), g.covariance().slice(2, 1));
     EXPECT_LT(relative(last.sample(4, 9, /*first_row=*/2), all.narrow(0, 2, 1)), 1e-14);
     EXPECT_EQ(g.sample(0, 9).size(1), 0);
+  }
+}
+
+// The generators and their order are part of the files that `denoise` writes.
+TEST(Gaussian, DrawsComeFromTheNamedStreams) {
+  const Gaussian g = all_structures(77)[2];
+  const at::Tensor samples = g.sample(4, 9, 3);
+  for (int64_t row = 0; row < kRows; ++row) {
+    const auto noise = [&](const char* stream, int64_t count) {
+      return at::randn({4, count}, base::make_generator(9, stream, static_cast<uint64_t>(3 + row)),
+                       at::TensorOptions(at::kDouble));
+    };
+    const at::Tensor expected =
+        g.mean()[row] +
+        g.covariance().diagonal_part()[row].sqrt() * noise("posterior diagonal", kDim) +
+        at::matmul(noise("posterior factor", 3), g.covariance().factor()[row].t());
+    EXPECT_LT(relative(samples[row], expected), 1e-14);
   }
 }
 
