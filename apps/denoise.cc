@@ -1,78 +1,112 @@
-// scorejet denoise RUN INPUT
+// scorejet denoise RUN INPUT, or --denoiser FILE.pt --predicts KIND INPUT
 #include <ATen/ATen.h>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/denoise_field.h"
 #include "scorejet/base/error.h"
 #include "scorejet/base/progress.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
-#include "scorejet/posterior/denoise.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/report/picture_grid.h"
-#include "scorejet/training/run_folder.h"
 
 namespace {
 
 using namespace scorejet;
+using apps::Denoiser;
+using apps::DenoiserRequest;
 
-constexpr int64_t kBlock = 100;             // samples denoised at a time
+constexpr int64_t kComponents = 20;
 constexpr int64_t kBaselineSamples = 5000;  // training samples behind the PCA baseline
 
 struct Options {
-  std::string run, input, out, device = "auto";
+  std::vector<std::string> paths;  // RUN and INPUT, or INPUT alone
+  DenoiserRequest denoiser;
+  std::string input, out;
   double sigma = 0;
   bool noisy = false;
-  int64_t components = 20, samples = 0, limit = 0;
+  int64_t components = -1;  // < 0: kComponents, or all there are
+  int64_t samples = 0, limit = 0;
   uint64_t seed = 0;
 };
+
+bool is_named(const std::string& input) {
+  const std::vector<std::string>& names = data::dataset_names();
+  return std::find(names.begin(), names.end(), input) != names.end();
+}
 
 at::Tensor add_noise(const at::Tensor& x, double sigma, uint64_t seed, const char* stream) {
   return x + sigma * at::randn(x.sizes(), base::make_generator(seed, stream), x.options());
 }
 
+struct Results {
+  posterior::DenoiseResult posterior;
+  double negative_part = -1;  // largest over the blocks; < 0: none was looked for
+};
+
 // All of the input's results, block by block, as one.
-posterior::DenoiseResult denoise_all(const training::Run& run, const at::Tensor& x,
-                                     const Options& o, int64_t components, int64_t samples) {
+Results denoise_all(const Denoiser& denoiser, const at::Tensor& x, const Options& o,
+                    int64_t components, int64_t samples) {
   std::vector<at::Tensor> mean, variance, eigenvalues, vectors, draws;
-  posterior::DenoiseResult all;
+  Results results;
+  posterior::DenoiseResult& all = results.posterior;
   base::Progress bar("denoise", x.size(0));
-  for (int64_t first = 0; first < x.size(0); first += kBlock) {
-    const at::Tensor block = x.narrow(0, first, std::min(kBlock, x.size(0) - first));
-    const auto part = posterior::denoise(
-        *run.model, block.to(run.model->data_mean().device()), at::full({}, o.sigma),
+  const int64_t rows = denoiser.block(components);
+  for (int64_t first = 0; first < x.size(0); first += rows) {
+    const int64_t count = std::min(rows, x.size(0) - first);
+    const apps::DenoisedBlock block = apps::denoise_block(
+        denoiser, x.narrow(0, first, count), o.sigma,
         {.num_components = components, .num_samples = samples, .seed = o.seed, .first_row = first});
-    mean.push_back(part.mean.cpu());
-    if (part.variance.defined()) variance.push_back(part.variance.cpu());
+    const posterior::DenoiseResult& part = block.posterior;
+    mean.push_back(part.mean);
+    if (part.variance.defined()) variance.push_back(part.variance);
     if (components > 0) {
-      eigenvalues.push_back(part.eigenvalues.cpu());
-      vectors.push_back(part.components.cpu());
+      eigenvalues.push_back(part.eigenvalues);
+      vectors.push_back(part.components);
     }
-    if (samples > 0) draws.push_back(part.samples.cpu());
+    if (samples > 0) draws.push_back(part.samples);
     all.num_negative_variances += part.num_negative_variances;
     all.eigen_residual = std::max(all.eigen_residual, part.eigen_residual);
     all.eigen_converged = all.eigen_converged && part.eigen_converged;
-    bar.update(first + block.size(0), "");
+    results.negative_part = std::max(results.negative_part, block.negative_part.value_or(-1));
+    bar.update(first + count, "");
   }
   all.mean = at::cat(mean);
   if (!variance.empty()) all.variance = at::cat(variance);
   if (components > 0) all.eigenvalues = at::cat(eigenvalues), all.components = at::cat(vectors);
   if (samples > 0) all.samples = at::cat(draws);
-  return all;
+  return results;
 }
 
-// Principal directions of the residuals that this model leaves on training samples.
-at::Tensor baseline(const training::Run& run, const Options& o, int64_t k) {
-  const auto splits =
-      data::load_splits(run.config.data.name, run.config.data.dir, run.config.data.validation);
-  const at::Tensor clean = splits.train.slice(0, std::min(kBaselineSamples, splits.train.size()));
+// The training samples that the PCA baseline is made of: the run's, or those of the data set that
+// the input is the test set of; none for files.
+at::Tensor baseline_samples(const Denoiser& denoiser, const Options& o) {
+  training::DataConfig data;
+  if (denoiser.run) {
+    data = denoiser.run->config.data;
+  } else {
+    if (!is_named(o.input)) return {};
+    data.name = o.input;
+  }
+  const auto splits = data::load_splits(data.name, data.dir, data.validation);
+  return splits.train.slice(0, std::min(kBaselineSamples, splits.train.size()));
+}
+
+// Principal directions of the residuals that this denoiser leaves on training samples.
+at::Tensor baseline(const Denoiser& denoiser, const Options& o, const at::Tensor& clean,
+                    int64_t k) {
   const at::Tensor noisy = add_noise(clean, o.sigma, o.seed, "baseline noise");
-  return posterior::principal_directions(clean - denoise_all(run, noisy, o, 0, 0).mean, k);
+  Denoiser means = denoiser;
+  means.covariance = apps::Covariance::kSubspace;  // which, of no components, is nothing
+  return posterior::principal_directions(clean - denoise_all(means, noisy, o, 0, 0).posterior.mean,
+                                         k);
 }
 
 void draw(const Options& o, const std::vector<int64_t>& shape, const at::Tensor& clean,
@@ -109,11 +143,11 @@ void draw(const Options& o, const std::vector<int64_t>& shape, const at::Tensor&
                              fmt::format("Denoising at sigma {:g}, with error bars", o.sigma));
 }
 
-void put_errors(nlohmann::ordered_json& metrics, const training::Run& run, const Options& o,
+void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser, const Options& o,
                 const at::Tensor& clean, const at::Tensor& noisy,
                 const posterior::DenoiseResult& result) {
   const at::Tensor residual = clean - result.mean;
-  if (run.model->options().network.image_shape.empty()) {  // no peak to speak of
+  if (denoiser.image_shape.empty()) {  // no peak to speak of
     metrics["mse_noisy"] = (clean - noisy).square().mean().item<double>();
     metrics["mse_denoised"] = residual.square().mean().item<double>();
   } else {
@@ -124,37 +158,92 @@ void put_errors(nlohmann::ordered_json& metrics, const training::Run& run, const
     metrics["predicted_variance_over_mse"] =
         (result.variance.mean() / residual.square().mean()).item<double>();
   }
-  if (o.components > 0) {
-    metrics["residual_energy_top_k"] =
-        posterior::energy_share(residual, result.components).mean().item<double>();
+  if (o.components == 0) return;
+  metrics["residual_energy_top_k"] =
+      posterior::energy_share(residual, result.components).mean().item<double>();
+  const at::Tensor samples = baseline_samples(denoiser, o);
+  if (samples.defined()) {
+    const at::Tensor directions = baseline(denoiser, o, samples, o.components);
     metrics["residual_energy_pca_k"] =
-        posterior::energy_share(residual, baseline(run, o, o.components)).mean().item<double>();
-    metrics["k"] = o.components;
+        posterior::energy_share(residual, directions).mean().item<double>();
   }
+  metrics["k"] = o.components;
+}
+
+// A posterior mean is never further from the noisy point than the noise is, in the mean over
+// samples, nor from the clean one: what is has another prediction than was said, or other units.
+void warn_of_bad_mean(const Denoiser& denoiser, const Options& o, const at::Tensor& clean,
+                      const at::Tensor& noisy, const at::Tensor& mean) {
+  constexpr double kSlack = 1.1;  // few samples, and networks that are not quite right
+  const double noise = o.sigma * o.sigma * kSlack;
+  const bool far = (noisy - mean).square().mean().item<double>() > noise;
+  const bool worse = clean.defined() && (clean - mean).square().mean().item<double>() > noise;
+  if (!far && !worse) return;
+  const std::string hint =
+      denoiser.run ? ""
+                   : fmt::format(" (is --predicts {} right, and the units of the data?)",
+                                 o.denoiser.predicts);
+  apps::print_notice(fmt::format("the mean is further from the {} than the noise{}",
+                                 worse ? "clean input" : "noisy input", hint));
+}
+
+data::Dataset read_input(const Options& o) {
+  if (!o.denoiser.run.empty()) training::RunFolder::open(o.denoiser.run);
+  if (o.input == "test") {
+    if (o.denoiser.run.empty()) {
+      base::fail_argument(
+          "denoise", "`test` is a run's own test set; with --denoiser give one of {} or a file",
+          fmt::join(data::dataset_names(), ", "));
+    }
+    const training::DataConfig data =
+        training::read_config(std::filesystem::path(o.denoiser.run) / "config.toml").data;
+    return data::load_splits(data.name, data.dir, data.validation).test;
+  }
+  if (is_named(o.input) && !std::filesystem::exists(o.input)) {
+    const training::DataConfig data;
+    return data::load_splits(o.input, data.dir, data.validation).test;
+  }
+  return data::load_file(o.input);
+}
+
+// RUN and INPUT, or INPUT alone where a --denoiser is given.
+void take_paths(Options& o) {
+  const bool file = !o.denoiser.file.empty();
+  const size_t expected = file ? 1 : 2;
+  if (o.paths.size() != expected) {
+    base::fail_argument("denoise", "{}; got {}",
+                        file ? "with --denoiser only INPUT must be given, without a run folder"
+                             : "RUN and INPUT, or --denoiser FILE.pt and INPUT, must be given",
+                        fmt::join(o.paths, " "));
+  }
+  o.input = o.paths.back();
+  if (!file) o.denoiser.run = o.paths.front();
+  o.denoiser.sigma = o.sigma;
 }
 
 void denoise(Options o) {
-  const training::Run run = training::load_run(o.run, o.device);
-  if (run.model->max_order() < 2) o.components = o.samples = 0;
-  data::Dataset input;
-  if (o.input == "test") {
-    input = data::load_splits(run.config.data.name, run.config.data.dir, run.config.data.validation)
-                .test;
-  } else {
-    input = data::load_file(o.input);
+  take_paths(o);
+  const data::Dataset input = read_input(o);
+  const Denoiser denoiser = apps::open_denoiser(o.denoiser, input);
+  if (!denoiser.has_variance() && o.samples > 0) {
+    base::fail_argument("denoise", "--samples needs a covariance: --covariance exact, or an s2");
   }
-  if (input.dim() != run.model->dim()) {
-    base::fail_argument("denoise", "{} must have D = {} numbers a sample, as the run has; got {}",
-                        o.input, run.model->dim(), input.dim());
-  }
-  if (!(o.sigma > 0)) base::fail_argument("denoise", "--sigma must be positive; got {}", o.sigma);
+  if (o.components < 0) o.components = std::min(kComponents, input.dim());
   const int64_t count = o.limit > 0 ? std::min(o.limit, input.size()) : input.size();
   const at::Tensor x = input.slice(0, count);
   const at::Tensor clean = o.noisy ? at::Tensor() : x;
   const at::Tensor noisy = o.noisy ? x : add_noise(x, o.sigma, o.seed, "input noise");
   io::make_writable_directory(o.out);
-  const posterior::DenoiseResult result = denoise_all(run, noisy, o, o.components, o.samples);
-  apps::print_notice(training::sigma_notice(run, o.sigma));
+  const Results results = denoise_all(denoiser, noisy, o, o.components, o.samples);
+  const posterior::DenoiseResult& result = results.posterior;
+  if (denoiser.run) apps::print_notice(training::sigma_notice(*denoiser.run, o.sigma));
+  apps::print_notice(apps::covariance_notice(denoiser));
+  warn_of_bad_mean(denoiser, o, clean, noisy, result.mean);
+  if (result.num_negative_variances > 0) {
+    apps::print_notice(fmt::format(
+        "{} of {} variances are negative: their standard deviations are NaN (magenta in pictures)",
+        result.num_negative_variances, result.variance.numel()));
+  }
 
   io::NamedArrays arrays{{"noisy", io::from_tensor(noisy)}, {"mean", io::from_tensor(result.mean)}};
   if (clean.defined()) arrays["clean"] = io::from_tensor(clean);
@@ -173,11 +262,17 @@ void denoise(Options o) {
   metrics["kind"] = "denoise";
   metrics["title"] = fmt::format("Denoising {} samples at sigma {:g}", count, o.sigma);
   metrics["command"] = apps::command_line();
+  metrics["denoiser"] = denoiser.name;
+  if (!denoiser.run) metrics["predicts"] = o.denoiser.predicts;
+  metrics["covariance"] = apps::covariance_name(denoiser.covariance);
   metrics["num_samples"] = count;
   metrics["sigma"] = o.sigma;
-  if (clean.defined()) put_errors(metrics, run, o, clean, noisy, result);
-  metrics["num_negative_variances"] = result.num_negative_variances;
-  metrics["train_seconds"] = run.train_seconds;
+  if (clean.defined()) put_errors(metrics, denoiser, o, clean, noisy, result);
+  if (result.variance.defined()) {
+    metrics["num_negative_variances"] = result.num_negative_variances;
+  }
+  if (results.negative_part >= 0) metrics["negative_part"] = results.negative_part;
+  if (denoiser.run) metrics["train_seconds"] = denoiser.run->train_seconds;
   if (!input.image_shape.empty()) {
     draw(o, input.image_shape, clean, noisy, result);
     metrics["pictures"] = {{{"file", "denoised.png"},
@@ -200,24 +295,49 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "denoise",
       "Denoise with uncertainty: posterior.npz (mean, standard_deviation, components, eigenvalues, "
-      "samples), pictures, metrics.json.\n\nExample:\n"
+      "samples), pictures, metrics.json.\n\n"
+      "With a run: RUN INPUT. With anyone's network: --denoiser FILE.pt --predicts KIND INPUT, a "
+      "TorchScript file that takes (x) or (x, sigma), x [B, C, H, W] for images and [B, D] for "
+      "vectors, sigma [B], in the units of the data (images: 0 to 1).\n\nExamples:\n"
       "  scorejet denoise runs/mnist test --sigma 0.5 --pcs 20 --limit 1000 --out "
-      "runs/mnist/denoise");
+      "runs/mnist/denoise\n"
+      "  scorejet denoise --denoiser denoiser.pt --predicts clean mnist --sigma 0.5 --pcs 3 "
+      "--limit 100 --out denoised");
   auto o = std::make_shared<Options>();
-  command->add_option("run", o->run, "run folder")->required();
   command
-      ->add_option("input", o->input,
-                   "NPY, NPZ, CSV, IDX, PNG, folder of PNGs, or `test`: the run's own test set")
-      ->required();
+      ->add_option(
+          "paths", o->paths,
+          "RUN, a run folder, unless --denoiser is given; and INPUT: NPY, NPZ, CSV, IDX, "
+          "PNG, folder of PNGs, a data set's name (its test set), or `test`: the run's own")
+      ->type_name("[RUN] INPUT")
+      ->required()
+      ->expected(1, 2);
+  CLI::Option* file =
+      command->add_option("--denoiser", o->denoiser.file, "a TorchScript file, in place of RUN");
+  CLI::Option* predicts =
+      command->add_option("--predicts", o->denoiser.predicts,
+                          "what its network gives: score, clean (a denoiser) or noise (of unit "
+                          "size)");
+  file->needs(predicts);
+  predicts->needs(file);
   command->add_option("--sigma", o->sigma, "noise level of the input (added unless --noisy)")
       ->required();
   command->add_flag("--noisy", o->noisy, "the input is noisy already");
-  command->add_option("--pcs", o->components, "principal components a sample")
+  command
+      ->add_option("--covariance", o->denoiser.covariance,
+                   "auto: the run's own s2, or subspace where there is none; subspace: leading "
+                   "components alone, by Jacobian-vector products of s1; exact: the whole Jacobian "
+                   "of s1, with standard deviations and samples (D backward passes, D^2 numbers a "
+                   "sample)")
       ->capture_default_str();
+  command->add_option("--pcs", o->components, "principal components a sample, 0 to D")
+      ->check(CLI::NonNegativeNumber)
+      ->default_str("20 or D");
   command->add_option("--samples", o->samples, "posterior samples a sample")->capture_default_str();
   command->add_option("--limit", o->limit, "first samples only; 0: all")->capture_default_str();
   command->add_option("--seed", o->seed, "random seed")->capture_default_str();
-  command->add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command->add_option("--device", o->denoiser.device, "auto, cpu, cuda or cuda:N")
+      ->capture_default_str();
   command->add_option("--out", o->out, "folder to write")->required();
   command->callback([o] { denoise(*o); });
 }

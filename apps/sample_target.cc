@@ -101,6 +101,7 @@ SampleTarget open_torchscript(const TargetRequest& request) {
   result.image_shape = start.image_shape;
   result.identity = fs::weakly_canonical(request.name).string();
   const at::Tensor x = start.slice(0, start.size());
+  field->probe(x, request.sigma, /*differentiable=*/request.order > 1);
   result.from_noise = gaussian_start(request, x.mean(0), x.var(0, false));
   result.owned.push_back(field);
   return result;

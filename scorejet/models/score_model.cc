@@ -61,12 +61,25 @@ OutputScale parse_output_scale(const std::string& text) {
 }
 
 ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_mean,
-                       const at::Tensor& data_variance)
-    : options_(options), mean_(data_mean.clone()), variance_(data_variance.clone()) {
+                       const at::Tensor& data_variance,
+                       std::shared_ptr<const score::ScoreField> first)
+    : options_(options),
+      mean_(data_mean.clone()),
+      variance_(data_variance.clone()),
+      first_(std::move(first)) {
   base::check_shape("models::ScoreModel", "data_mean", mean_, {options.network.dim});
   base::check_shape("models::ScoreModel", "data_variance", variance_, {options.network.dim});
   base::check_positive("models::ScoreModel", "data_variance", variance_);
-  network_ = nets::make_network(options.network);
+  if (learns_first() != options.given_first.empty() || (first_ && first_->dim() != dim())) {
+    base::fail_argument(
+        "models::ScoreModel",
+        "first must be a field of dimension {} where given_first names one; got "
+        "given_first \"{}\" and {}",
+        dim(), options.given_first,
+        first_ ? fmt::format("a field of dimension {}", first_->dim()) : "no field");
+  }
+  options_.network.first = learns_first();
+  network_ = nets::make_network(options_.network);
   if (options.network.third == nets::Third::kFull) third_index_ = symmetric_index(dim());
 }
 
@@ -108,6 +121,7 @@ at::Tensor ScoreModel::scaled_input(const at::Tensor& x, const at::Tensor& sigma
 
 at::Tensor ScoreModel::first_order(const at::Tensor& features, const at::Tensor& x,
                                    const at::Tensor& sigma) const {
+  if (first_) return first_->evaluate(x, sigma, 1).s1;
   const Preconditioner p = precondition(sigma);
   return p.gaussian * (x - mean_) + p.scale * p.relative * network_->first_head(features);
 }
@@ -183,6 +197,7 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
                         max_order(), order);
   }
   const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma);
+  if (first_ && order == 1) return first_->evaluate(x, levels, 1);
   const nets::Network::Features f = features(x, levels, order);
   score::Jet jet;
   jet.s1 = first_order(f.first, x, levels);

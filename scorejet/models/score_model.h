@@ -36,6 +36,7 @@ struct ScoreModelOptions {
   nets::NetworkOptions network;
   Parameterisation parameterisation = Parameterisation::kPsd;
   OutputScale scale = OutputScale::kNoise;
+  std::string given_first;  // names the s1 that the model is given; empty: it learns one
 };
 
 // Math: with data mean μ and variance V (per coordinate), c_out² = σ²V/(σ²+V), e = c_out/σ²,
@@ -60,11 +61,14 @@ struct ScoreModelOptions {
 //     full (small D): s3_ikl = (e ρ)_i (e ρ)_k (e ρ)_l t_ikl, t symmetric, its entries the outputs.
 class ScoreModel : public score::ScoreField {
  public:
-  // data_mean, data_variance [D]: of the training data; variance > 0.
-  // Errors: as nets::make_network; std::invalid_argument for shapes; std::domain_error for a
-  // variance that is not positive (a constant data set).
+  // data_mean, data_variance [D]: of the training data; variance > 0. With `first` s1 is that
+  // field's, on the device where the model will be, and the network learns the orders above it.
+  // Errors: as nets::make_network; std::invalid_argument for shapes, and for a `first` without a
+  // name in the options or the other way round; std::domain_error for a variance that is not
+  // positive (a constant data set).
   ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_mean,
-             const at::Tensor& data_variance);
+             const at::Tensor& data_variance,
+             std::shared_ptr<const score::ScoreField> first = nullptr);
 
   int64_t dim() const override { return options_.network.dim; }
   int max_order() const override {
@@ -89,6 +93,7 @@ class ScoreModel : public score::ScoreField {
   at::Tensor residual_scale(const at::Tensor& sigma) const;
 
   const ScoreModelOptions& options() const { return options_; }
+  bool learns_first() const { return first_ == nullptr; }
   nets::Network& network() const { return *network_; }
   const at::Tensor& data_mean() const { return mean_; }
   const at::Tensor& data_variance() const { return variance_; }
@@ -109,6 +114,7 @@ class ScoreModel : public score::ScoreField {
   at::Tensor mean_, variance_;  // [D]
   at::Tensor third_index_;      // [D³]: which of the full third order's entries each is
   std::shared_ptr<nets::Network> network_;
+  std::shared_ptr<const score::ScoreField> first_;  // the s1 given; null: learned
 };
 
 }  // namespace scorejet::models

@@ -57,10 +57,12 @@ Mlp::Mlp(const NetworkOptions& options) : options_(options) {
     return std::make_shared<MlpTrunk>(inputs, options.width, options.depth);
   };
   trunk_ = register_module("trunk", make_trunk(options.dim));
-  s1_ = register_module("s1", torch::nn::Linear(options.width, options.dim));
-  torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
+  if (options.first) {
+    s1_ = register_module("s1", torch::nn::Linear(options.width, options.dim));
+    torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
+  }
   if (options.hessian == Hessian::kNone) return;
-  if (!options.share_trunk) {
+  if (!options.share_trunk && options.first) {
     second_trunk_ = register_module("s2_trunk", make_trunk(options.dim + options.width));
   }
   if (options.hessian != Hessian::kFull) {
@@ -72,8 +74,10 @@ Mlp::Mlp(const NetworkOptions& options) : options_(options) {
   }
   // Last, so that orders one and two start from the same weights with it and without.
   if (options.third == Third::kNone) return;
-  if (!options.share_trunk)
-    third_trunk_ = register_module("s3_trunk", make_trunk(options.dim + 2 * options.width));
+  if (!options.share_trunk) {
+    const int64_t below = second_trunk_ ? 2 : 1;
+    third_trunk_ = register_module("s3_trunk", make_trunk(options.dim + below * options.width));
+  }
   if (options.third == Third::kFull) {
     const int64_t d = options.dim;
     third_entries_ =
@@ -98,9 +102,13 @@ Network::Features Mlp::features(const at::Tensor& x, const at::Tensor& noise, in
   result.second =
       second_trunk_ ? second_trunk_->forward(at::cat({x, result.first}, 1), noise) : result.first;
   if (order < 3) return result;
-  result.third = third_trunk_
-                     ? third_trunk_->forward(at::cat({x, result.first, result.second}, 1), noise)
-                     : result.first;
+  if (!third_trunk_) {
+    result.third = result.first;
+    return result;
+  }
+  std::vector<at::Tensor> below{x, result.first};
+  if (second_trunk_) below.push_back(result.second);
+  result.third = third_trunk_->forward(at::cat(below, 1), noise);
   return result;
 }
 

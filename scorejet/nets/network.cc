@@ -41,6 +41,9 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options) {
                         "model.s3 needs a model.s2, whose errors it is centred by; got none");
   }
   if (options.third == Third::kLowRank) check_positive("s3_rank", options.third_rank);
+  if (!options.first && options.hessian == Hessian::kNone) {
+    base::fail_argument(kWhere, "model.s2 must not be none where s1 is given: nothing is learned");
+  }
   const std::string kind = resolve_kind(options);
   if (kind == "mlp") {
     check_positive("width", options.width);

@@ -20,6 +20,7 @@ struct NetworkOptions {
   std::string kind = "auto";         // "mlp", "unet", or "auto": by the data
   int64_t dim = 0;                   // D
   std::vector<int64_t> image_shape;  // {channels, height, width}; needed by unet
+  bool first = true;                 // a head for s1; without one the first trunk is that of s2
   Hessian hessian = Hessian::kLowRank;
   int64_t rank = 20;  // columns of the factor (low rank and, when psd, full)
   Third third = Third::kNone;

@@ -86,10 +86,12 @@ at::Tensor UNetTrunk::forward(const at::Tensor& x, const at::Tensor& noise) {
 UNet::UNet(const NetworkOptions& options) : options_(options) {
   trunk_ = register_module("trunk", std::make_shared<UNetTrunk>(options));
   const int64_t folded = options.image_shape[0] * options.patch * options.patch;
-  s1_ = register_module("s1", conv3x3(options.channels, folded));
-  torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
+  if (options.first) {
+    s1_ = register_module("s1", conv3x3(options.channels, folded));
+    torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
+  }
   if (options.hessian == Hessian::kNone) return;
-  if (!options.share_trunk) {
+  if (!options.share_trunk && options.first) {
     second_trunk_ = register_module("s2_trunk", std::make_shared<UNetTrunk>(options));
   }
   diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));

@@ -9,6 +9,7 @@
 #include "scorejet/base/error.h"
 #include "scorejet/io/safetensors.h"
 #include "scorejet/io/tensor_bridge.h"
+#include "scorejet/training/given_first.h"
 
 namespace scorejet::training {
 namespace {
@@ -71,6 +72,24 @@ void restore(const io::SafeTensors& file, const std::string& key, const at::Tens
   at::Tensor(target).copy_(io::to_tensor(found->second));
 }
 
+// The s1 that a model was given, from the file it was given it in.
+std::shared_ptr<const score::ScoreField> given_field(const models::ScoreModelOptions& options,
+                                                     const std::filesystem::path& file,
+                                                     at::Device device) {
+  const std::string& name = options.given_first;
+  if (name.empty()) return nullptr;
+  const nets::NetworkOptions& n = options.network;
+  const std::vector<int64_t> shape =
+      n.image_shape.empty() ? std::vector<int64_t>{n.dim} : n.image_shape;
+  const GivenFirst given = open_given_first(file, name.substr(0, name.find(' ')), shape, device);
+  if (given.name != name) {
+    base::fail_runtime("training::load_model",
+                       "{} must be the file that the model was trained on, \"{}\"; got \"{}\"",
+                       file.string(), name, given.name);
+  }
+  return given.field;
+}
+
 io::SafeTensors read_checkpoint(const std::filesystem::path& path) {
   io::SafeTensors file = io::read_safetensors(path);
   const std::string source = path.string();
@@ -105,6 +124,7 @@ Metadata describe_model(const models::ScoreModel& model) {
     result["s3"] = kThirdNames[static_cast<int>(n.third)];
     result["s3_rank"] = std::to_string(n.third_rank);
   }
+  if (!model.learns_first()) result["s1"] = model.options().given_first;
   return result;
 }
 
@@ -128,6 +148,7 @@ models::ScoreModelOptions parse_model(const Metadata& description, const std::st
     n.third = static_cast<nets::Third>(index_of(kThirdNames, description, "s3", source));
     n.third_rank = number<int64_t>(description, "s3_rank", source);
   }
+  if (description.count("s1")) options.given_first = description.at("s1");
   n.share_trunk = number<int64_t>(description, "share_trunk", source) != 0;
   n.width = number<int64_t>(description, "width", source);
   n.depth = number<int64_t>(description, "depth", source);
@@ -168,11 +189,14 @@ TrainingState load_checkpoint(const std::filesystem::path& path, const models::S
   const io::SafeTensors file = read_checkpoint(path);
   const std::string source = path.string();
   Metadata description = describe_model(model);
-  if (file.metadata.count("s3")) description.emplace("s3", kThirdNames[0]);
+  // What a file says nothing of is at its default.
+  const Metadata defaults{{"s1", "learned"}, {"s3", kThirdNames[0]}, {"s3_rank", kThirdNames[0]}};
+  for (const char* key : {"s1", "s3"}) {
+    if (file.metadata.count(key)) description.emplace(key, defaults.at(key));
+  }
   for (const auto& [key, value] : description) {
-    // A file without an s3 says nothing of it.
-    const bool silent = key.starts_with("s3") && !file.metadata.count(key);
-    const std::string& found = silent ? kThirdNames[0] : entry(file.metadata, key, source);
+    const bool silent = defaults.count(key) && !file.metadata.count(key);
+    const std::string& found = silent ? defaults.at(key) : entry(file.metadata, key, source);
     if (found != value) {
       base::fail_runtime("training::load_checkpoint",
                          "{} is a checkpoint of another model: {} must be \"{}\"; got \"{}\"",
@@ -201,7 +225,9 @@ TrainingState load_checkpoint(const std::filesystem::path& path, const models::S
   return state;
 }
 
-std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path) {
+std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path,
+                                               const std::filesystem::path& first_order,
+                                               at::Device device) {
   const io::SafeTensors file = read_checkpoint(path);
   const std::string source = path.string();
   const models::ScoreModelOptions options = parse_model(file.metadata, source);
@@ -209,7 +235,8 @@ std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path
   at::Tensor variance = at::empty({options.network.dim});
   restore(file, "data/mean", mean, source);
   restore(file, "data/variance", variance, source);
-  auto model = std::make_unique<models::ScoreModel>(options, mean, variance);
+  auto model = std::make_unique<models::ScoreModel>(options, mean, variance,
+                                                    given_field(options, first_order, device));
   // The flat buffer owns the memory that the module's parameters then view.
   FlatParameters parameters(model->network());
   at::NoGradGuard no_grad;
@@ -220,6 +247,7 @@ std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path
     parameter.set_requires_grad(false);
     parameter.mutable_grad() = at::Tensor();
   }
+  model->to(device);
   return model;
 }
 

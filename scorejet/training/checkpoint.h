@@ -21,7 +21,7 @@ struct TrainingState {
   double best_first = 0;  // best validation losses so far
   double best_second = 0;
   double best_third = 0;
-  int64_t best_step = -1;  // of best_first; -1 before the first validation
+  int64_t best_step = -1;  // of the lowest order's that is learned; -1 before the first validation
 };
 
 // What describes the model, so that a file of another model is recognised.
@@ -40,8 +40,11 @@ void save_checkpoint(const std::filesystem::path& path, const models::ScoreModel
 TrainingState load_checkpoint(const std::filesystem::path& path, const models::ScoreModel& model,
                               const FlatParameters& parameters);
 
-// A model for use: averaged weights, ready to evaluate. Errors as above.
-std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path);
+// A model for use: averaged weights, ready to evaluate. `first_order` is the file of the s1 that it
+// was given, where it was. Errors as above; std::runtime_error when that file is another one.
+std::unique_ptr<models::ScoreModel> load_model(const std::filesystem::path& path,
+                                               const std::filesystem::path& first_order = {},
+                                               at::Device device = at::kCPU);
 
 // One entry of the metadata as a number, e.g. "seconds", "step", "best_first".
 double checkpoint_number(const std::filesystem::path& path, const std::string& key);

@@ -205,14 +205,19 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
       model.features(points.x, points.sigma, std::min(order, 2));
 
   StepLosses losses;
-  const at::Tensor first_leaf = features.first.detach().requires_grad_();
-  const at::Tensor s1 = model.first_order(first_leaf, points.x, points.sigma);
-  const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
-  torch::autograd::backward({loss1});
-  losses.first = loss1.item<double>() / d;
   losses.second = losses.third = kNaN;
+  const bool learned = model.learns_first();
+  const at::Tensor first_leaf = features.first.detach().requires_grad_(learned);
+  at::Tensor s1;
+  {
+    at::AutoGradMode enabled(learned);
+    s1 = model.first_order(first_leaf, points.x, points.sigma);
+  }
+  const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
+  if (learned) torch::autograd::backward({loss1});
+  losses.first = loss1.item<double>() / d;
 
-  at::Tensor first_gradient = first_leaf.grad();
+  const at::Tensor first_gradient = first_leaf.grad();
   if (order < 2) {
     torch::autograd::backward({features.first}, {first_gradient});
     const std::vector<FlatParameters::Range> all{{0, parameters.size()}};
@@ -228,7 +233,9 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   losses.second = loss2.item<double>() / (options.gamma * d);
 
   const at::Tensor second_gradient = second_leaf.grad();
-  if (features.first.is_same(features.second)) {
+  if (!learned) {
+    torch::autograd::backward({features.second}, {second_gradient});
+  } else if (features.first.is_same(features.second)) {
     const double norm1 = first_gradient.norm().item<double>();
     const double norm2 = second_gradient.norm().item<double>();
     const double bound = options.trunk_share * norm1;
@@ -240,11 +247,13 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
                               own_parameters(model, "s2"));
     torch::autograd::backward({features.first}, {first_gradient});
   }
-  // A group for each higher order's own parameters, and one for trunk and head of the first.
-  const auto second = parameters.ranges("s2"), third = parameters.ranges("s3");
-  auto own = second;
+  // A group for each higher order's own parameters, and one for trunk and head of the first; where
+  // that is given the trunk is order 2's own.
+  const auto heads = parameters.ranges("s2"), third = parameters.ranges("s3");
+  auto own = heads;
   own.insert(own.end(), third.begin(), third.end());
   const auto shared = complement(own, parameters.size());
+  const auto second = learned ? heads : complement(third, parameters.size());
   const at::Tensor gradients = parameters.gradients();
   if (order >= 3) {
     const at::Tensor loss3 =
@@ -261,7 +270,7 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
     }
     losses.third_gradient = clip_group(gradients, third, options.clip_norm);
   }
-  losses.first_gradient = clip_group(gradients, shared, options.clip_norm);
+  losses.first_gradient = learned ? clip_group(gradients, shared, options.clip_norm) : kNaN;
   losses.second_gradient = clip_group(gradients, second, options.clip_norm);
   return losses;
 }

@@ -34,7 +34,8 @@ struct StepLosses {
   // loss/(D · residual_scale^n). Orders 2 and 3 are up to a constant and NaN when the
   // model has no such order; with variance reduction order 1 is up to a constant too.
   double first = 0, second = 0, third = 0;
-  double first_gradient = 0, second_gradient = 0, third_gradient = 0;  // norms before clipping
+  // Norms before clipping; NaN for an s1 that is given.
+  double first_gradient = 0, second_gradient = 0, third_gradient = 0;
 };
 
 // The weighted losses without gradients: for validation.
@@ -47,7 +48,8 @@ StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& o
 // 3, are held constant; (2) what reaches a shared trunk is scaled down to at most trunk_share times
 // the gradient of the orders below there; (3) the parameters of the s2 head (and its own trunk),
 // those of s3, and all others are clipped to clip_norm as groups. With a trunk each the gradients
-// of orders 1 and 2 are the same with a third order and without.
+// of orders 1 and 2 are the same with a third order and without. A given s1 is evaluated once, and
+// not differentiated (but for the sketch form); the trunk is then one of order 2's own parameters.
 StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters);
 

@@ -10,6 +10,7 @@
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
+#include "scorejet/score/torchscript_field.h"
 
 namespace scorejet::training {
 namespace {
@@ -133,6 +134,10 @@ std::vector<Field> fields(RunConfig& c) {
       {"model.blocks", &c.model.blocks, "unet: residual blocks a level"},
       {"model.levels", &c.model.levels, "unet: resolutions, each half the one before"},
       {"model.patch", &c.model.patch, "unet: pixels a side folded into channels at the input"},
+      {"s1.from", &c.s1.from,
+       "a TorchScript file of x or (x, sigma) that gives s1, frozen, so that s2 is learned on top; "
+       "empty: learn s1"},
+      {"s1.predicts", &c.s1.predicts, "what that file gives: score, clean or noise"},
       {"loss.form", &c.loss.form, "what s2 is regressed on: centred, product or sketch"},
       {"loss.variance_reduction", &c.loss.variance_reduction,
        "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
@@ -201,6 +206,9 @@ void validate(const RunConfig& c) {
         "none, diagonal, low_rank or full", s3);
   check(s3 == "none" || s2 != "none", "model.s3", "none where model.s2 is none", s3);
   check(c.model.s3_rank >= 1, "model.s3_rank", "at least 1", c.model.s3_rank);
+  score::parse_prediction(c.s1.predicts);
+  check(c.s1.from.empty() || s2 != "none", "model.s2",
+        "diagonal, low_rank or full where s1.from is given, as nothing else is learned", s2);
   models::parse_parameterisation(c.model.parameterisation);
   models::parse_output_scale(c.model.scale);
   objectives::parse_form(c.loss.form);

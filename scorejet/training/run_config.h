@@ -39,6 +39,11 @@ struct ModelConfig {
   int64_t patch = 2;
 };
 
+struct FirstConfig {
+  std::string from;  // a TorchScript file: s1 is its network's; empty: learned
+  std::string predicts = "score";
+};
+
 struct LossConfig {
   std::string form = "centred";
   bool variance_reduction = true;
@@ -65,6 +70,7 @@ struct RunConfig {
   DataConfig data;
   NoiseConfig noise;
   ModelConfig model;
+  FirstConfig s1;
   LossConfig loss;
   TrainConfig train;
 };

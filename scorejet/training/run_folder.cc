@@ -56,6 +56,8 @@ std::pair<at::Tensor, at::Tensor> coordinate_moments(const data::Dataset& datase
   return {mean.to(at::kFloat), variance.to(at::kFloat)};
 }
 
+std::filesystem::path first_order_file(const std::filesystem::path& run) { return run / "s1.pt"; }
+
 RunFolder RunFolder::create(const std::filesystem::path& path, bool resume) {
   RunFolder folder(path);
   if (folder.has_checkpoint() && !resume) {
@@ -83,6 +85,12 @@ RunFolder RunFolder::open(const std::filesystem::path& path) {
 }
 
 bool RunFolder::has_checkpoint() const { return std::filesystem::exists(checkpoint()); }
+
+void RunFolder::copy_first_order(const std::filesystem::path& file) const {
+  io::replace_file(first_order_file(path_), [&](const std::filesystem::path& temporary) {
+    std::filesystem::copy_file(file, temporary);
+  });
+}
 
 void RunFolder::write_config(const std::string& toml) const {
   io::write_file(path_ / "config.toml", toml);
@@ -141,6 +149,10 @@ void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel&
   if (config.noise.sigma_max > 0) summary["sigma_max"] = config.noise.sigma_max;
   summary["network"] = description.at("network");
   summary["num_parameters"] = num_parameters;
+  if (!model.learns_first()) {
+    summary["s1"] = config.s1.from;
+    summary["s1_file"] = model.options().given_first;
+  }
   summary["s2"] = description.at("s2");
   if (description.at("s2") == "low_rank") summary["rank"] = model.options().network.rank;
   if (description.at("s2") != "none") {
@@ -165,8 +177,7 @@ Run load_run(const std::filesystem::path& path, const std::string& device) {
   const RunFolder folder = RunFolder::open(path);
   Run run;
   run.config = read_config(path / "config.toml");
-  run.model = load_model(folder.checkpoint());
-  run.model->to(base::parse_device(device));
+  run.model = load_model(folder.checkpoint(), first_order_file(path), base::parse_device(device));
   run.train_seconds = checkpoint_number(folder.checkpoint(), "seconds");
   run.step = static_cast<int64_t>(checkpoint_number(folder.checkpoint(), "step"));
   return run;

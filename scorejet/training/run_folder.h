@@ -1,5 +1,5 @@
 // The folder of a run and its files: config.toml, checkpoints/last.safetensors, metrics.jsonl,
-// run.json.
+// run.json, and s1.pt where s1 is given.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,6 +22,9 @@ namespace scorejet::training {
 // column.
 std::pair<at::Tensor, at::Tensor> coordinate_moments(const data::Dataset& dataset);
 
+// A run's own copy of the file of an s1 that it was given.
+std::filesystem::path first_order_file(const std::filesystem::path& run);
+
 class RunFolder {
  public:
   // Makes the folder. Errors: std::runtime_error when it holds a checkpoint and `resume` is false,
@@ -34,6 +37,7 @@ class RunFolder {
   std::filesystem::path checkpoint() const { return path_ / "checkpoints" / "last.safetensors"; }
   bool has_checkpoint() const;
 
+  void copy_first_order(const std::filesystem::path& file) const;
   void write_config(const std::string& toml) const;
   // Drops metrics of steps after `step` (and a torn last line), as a resumed run will write them
   // anew.

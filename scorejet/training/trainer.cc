@@ -88,8 +88,9 @@ std::string loss_text(const StepLosses& losses) {
 }
 
 // Losses and gradients of every order that the model has.
-bool all_finite(const StepLosses& losses, int order) {
-  double sum = losses.first + losses.first_gradient;
+bool all_finite(const StepLosses& losses, const models::ScoreModel& model) {
+  const int order = model.max_order();
+  double sum = losses.first + (model.learns_first() ? losses.first_gradient : 0);
   if (order >= 2) sum += losses.second + losses.second_gradient;
   if (order >= 3) sum += losses.third + losses.third_gradient;
   return std::isfinite(sum);
@@ -97,11 +98,12 @@ bool all_finite(const StepLosses& losses, int order) {
 
 }  // namespace
 
-std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config,
-                                               const data::Dataset& train) {
+std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const data::Dataset& train,
+                                               const GivenFirst& given) {
   models::ScoreModelOptions options;
   options.parameterisation = models::parse_parameterisation(config.model.parameterisation);
   options.scale = models::parse_output_scale(config.model.scale);
+  options.given_first = given.name;
   nets::NetworkOptions& n = options.network;
   n.kind = config.model.network;
   n.dim = train.dim();
@@ -126,7 +128,7 @@ std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config,
 
   const auto [mean, variance] = coordinate_moments(train);
   torch::manual_seed(base::derive_seed(static_cast<uint64_t>(config.train.seed), "weights", 0));
-  return std::make_unique<models::ScoreModel>(options, mean, variance);
+  return std::make_unique<models::ScoreModel>(options, mean, variance, given.field);
 }
 
 NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64_t step,
@@ -152,7 +154,9 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
   const at::Device device = base::parse_device(options.device);
   const data::DatasetSplits splits =
       data::load_splits(config.data.name, config.data.dir, config.data.validation);
-  const std::unique_ptr<models::ScoreModel> model = make_model(config, splits.train);
+  const GivenFirst given =
+      prepare_given_first(config, splits.train, first_order_file(options.out), device);
+  const std::unique_ptr<models::ScoreModel> model = make_model(config, splits.train, given);
   RunFolder folder = RunFolder::create(options.out, options.resume);
   model->to(device);
   FlatParameters parameters(model->network());
@@ -164,6 +168,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     state.best_first = state.best_second = state.best_third =
         std::numeric_limits<double>::infinity();
   }
+  if (given.field) folder.copy_first_order(given.file);
   folder.write_config(to_toml(config));
   folder.rewind_metrics(state.adam.step);
 
@@ -175,10 +180,10 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     at::Tensor(parameters.values()).copy_(state.adam.average);
     const StepLosses losses = validator(*model, device);
     at::Tensor(parameters.values()).copy_(swap);
-    if (losses.first < state.best_first) {
-      state.best_first = losses.first;
-      state.best_step = state.adam.step;
-    }
+    const bool better =
+        model->learns_first() ? losses.first < state.best_first : losses.second < state.best_second;
+    if (better) state.best_step = state.adam.step;
+    if (losses.first < state.best_first) state.best_first = losses.first;
     if (losses.second < state.best_second) state.best_second = losses.second;
     if (losses.third < state.best_third) state.best_third = losses.third;
     return losses;
@@ -203,7 +208,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const NoisyBatch batch =
         to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
     const StepLosses losses = accumulate_gradients(*model, losses_options, batch, parameters);
-    if (!all_finite(losses, model->max_order())) {
+    if (!all_finite(losses, *model)) {
       base::fail_runtime("training::train",
                          "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
                          "good checkpoint: {}",
