@@ -70,6 +70,29 @@ ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_
   if (options.network.third == nets::Third::kFull) third_index_ = symmetric_index(dim());
 }
 
+ScoreModel ScoreModel::resized(int64_t height, int64_t width) const {
+  ScoreModel copy = *this;
+  copy.network_ = network_->resized(height, width);
+  nets::NetworkOptions& network = copy.options_.network;
+  if (network.image_shape[1] == height && network.image_shape[2] == width) return copy;
+  const int64_t channels = network.image_shape[0];
+  const auto spread = [&](const at::Tensor& moment, const char* name) {
+    const at::Tensor rows = moment.view({channels, -1}), first = rows.narrow(1, 0, 1);
+    if (!rows.eq(first).all().item<bool>()) {
+      base::fail_argument("models::ScoreModel::resized",
+                          "{} must be the same at every pixel of a channel; got {} to {}", name,
+                          moment.min().item<double>(), moment.max().item<double>());
+    }
+    return first.expand({channels, height * width}).reshape({-1});
+  };
+  copy.mean_ = spread(mean_, "data_mean");
+  copy.variance_ = spread(variance_, "data_variance");
+  network.image_shape = {channels, height, width};
+  network.dim = channels * height * width;
+  if (network.third == nets::Third::kLowRank) network.third = nets::Third::kNone;
+  return copy;
+}
+
 void ScoreModel::to(at::Device device) {
   mean_ = mean_.to(device);
   variance_ = variance_.to(device);

@@ -88,6 +88,13 @@ class ScoreModel : public score::ScoreField {
   // the network to explain in s1. Losses of order n are divided by its n-th power.
   at::Tensor residual_scale(const at::Tensor& sigma) const;
 
+  // The same model, its weights shared, on images of another size (a convolutional network is one
+  // of every size; the moments of the data are those of a channel). A low-rank third order is left
+  // out, for its terms are weighed by the whole picture: then max_order() is 2.
+  // Errors: std::invalid_argument for a network that is not convolutional, a size that its stride
+  // does not divide, and data moments that differ between the pixels of a channel.
+  ScoreModel resized(int64_t height, int64_t width) const;
+
   const ScoreModelOptions& options() const { return options_; }
   nets::Network& network() const { return *network_; }
   const at::Tensor& data_mean() const { return mean_; }
