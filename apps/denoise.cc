@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/denoise_pictures.h"
 #include "scorejet/base/error.h"
 #include "scorejet/base/progress.h"
 #include "scorejet/base/seed.h"
@@ -27,7 +28,7 @@ constexpr int64_t kBaselineSamples = 5000;  // training samples behind the PCA b
 struct Options {
   std::string run, input, out, device = "auto";
   double sigma = 0;
-  bool noisy = false;
+  bool noisy = false, estimate = false;  // estimate: sigma from each picture
   int64_t components = 20, samples = 0, limit = 0;
   uint64_t seed = 0;
 };
@@ -136,8 +137,26 @@ void put_errors(nlohmann::ordered_json& metrics, const training::Run& run, const
 void denoise(Options o) {
   const training::Run run = training::load_run(o.run, o.device);
   if (run.model->max_order() < 2) o.components = o.samples = 0;
+  if (!o.estimate && !(o.sigma > 0)) {
+    base::fail_argument("denoise", "--sigma must be positive; got {}", o.sigma);
+  }
+  const apps::PictureOptions of_pictures{o.input,      o.out,     o.sigma, o.estimate, o.noisy,
+                                         o.components, o.samples, o.limit, o.seed};
+  std::vector<apps::PictureFile> pictures;
+  if (apps::holds_pictures(o.input)) {
+    pictures = apps::inspect_pictures(run, of_pictures);
+    if (o.estimate || !apps::all_of_run(run, pictures)) {
+      io::make_writable_directory(o.out);
+      return apps::denoise_pictures(run, pictures, of_pictures);
+    }
+  } else if (o.estimate) {
+    base::fail_argument("denoise", "--sigma estimate needs a PNG or a folder of PNGs; got {}",
+                        o.input);
+  }
   data::Dataset input;
-  if (o.input == "test") {
+  if (!pictures.empty()) {
+    input = apps::load_pictures(pictures);
+  } else if (o.input == "test") {
     input = data::load_splits(run.config.data.name, run.config.data.dir, run.config.data.validation)
                 .test;
   } else {
@@ -147,7 +166,6 @@ void denoise(Options o) {
     base::fail_argument("denoise", "{} must have D = {} numbers a sample, as the run has; got {}",
                         o.input, run.model->dim(), input.dim());
   }
-  if (!(o.sigma > 0)) base::fail_argument("denoise", "--sigma must be positive; got {}", o.sigma);
   const int64_t count = o.limit > 0 ? std::min(o.limit, input.size()) : input.size();
   const at::Tensor x = input.slice(0, count);
   const at::Tensor clean = o.noisy ? at::Tensor() : x;
@@ -185,6 +203,9 @@ void denoise(Options o) {
                              "Posterior of each noisy image: mean, standard deviation, "
                              "leading components of the covariance, samples."}}};
   }
+  if (!pictures.empty()) {
+    metrics["files"] = apps::write_pictures(pictures, of_pictures, clean, noisy, result);
+  }
   io::write_file(out / "metrics.json", metrics.dump(2) + "\n");
   for (const auto& [key, value] : metrics.items()) {
     if (value.is_number()) fmt::print("{:<30} {:.6g}\n", key, value.get<double>());
@@ -200,7 +221,8 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "denoise",
       "Denoise with uncertainty: posterior.npz (mean, standard_deviation, components, eigenvalues, "
-      "samples), pictures, metrics.json.\n\nExample:\n"
+      "samples), pictures, metrics.json. PNGs may have any size; each gets NAME_mean.png, "
+      "NAME_sd.png, NAME_components.png and NAME.npz.\n\nExample:\n"
       "  scorejet denoise runs/mnist test --sigma 0.5 --pcs 20 --limit 1000 --out "
       "runs/mnist/denoise");
   auto o = std::make_shared<Options>();
@@ -209,7 +231,17 @@ void scorejet::apps::add_denoise(CLI::App& app) {
       ->add_option("input", o->input,
                    "NPY, NPZ, CSV, IDX, PNG, folder of PNGs, or `test`: the run's own test set")
       ->required();
-  command->add_option("--sigma", o->sigma, "noise level of the input (added unless --noisy)")
+  command
+      ->add_option_function<std::string>(
+          "--sigma",
+          [o](const std::string& text) {
+            o->estimate = text == "estimate";
+            if (!o->estimate && !CLI::detail::lexical_cast(text, o->sigma)) {
+              throw CLI::ValidationError("--sigma", "must be a number or `estimate`; got " + text);
+            }
+          },
+          "noise level of the input (added unless --noisy), or `estimate`: found in each picture, "
+          "which is noisy already")
       ->required();
   command->add_flag("--noisy", o->noisy, "the input is noisy already");
   command->add_option("--pcs", o->components, "principal components a sample")

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "scorejet/base/check.h"
+#include "scorejet/score/padded_field.h"
 
 namespace scorejet::models {
 namespace {
@@ -212,6 +213,25 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
   if (order >= 2) jet.s2 = second_order(f.second, levels);
   if (order >= 3) jet.s3 = third_order(f.third, levels);
   return jet;
+}
+
+std::shared_ptr<const score::ScoreField> field_of_size(const ScoreModel& model, int64_t height,
+                                                       int64_t width) {
+  const nets::NetworkOptions& network = model.options().network;
+  if (network.image_shape.empty()) {
+    base::fail_argument("models::field_of_size",
+                        "pictures need a model of images; got one of vectors of {} numbers",
+                        model.dim());
+  }
+  if (network.image_shape[1] == height && network.image_shape[2] == width) {
+    return std::make_shared<ScoreModel>(model);
+  }
+  const int64_t stride = nets::image_stride(network);
+  const int64_t tall = (height + stride - 1) / stride * stride;
+  const int64_t wide = (width + stride - 1) / stride * stride;
+  return std::make_shared<score::PaddedField>(
+      std::make_shared<ScoreModel>(model.resized(tall, wide)),
+      std::vector<int64_t>{network.image_shape[0], tall, wide}, height, width);
 }
 
 }  // namespace scorejet::models

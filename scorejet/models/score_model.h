@@ -118,4 +118,10 @@ class ScoreModel : public score::ScoreField {
   std::shared_ptr<nets::Network> network_;
 };
 
+// The model as a field on images of any height and width: itself, resized, or resized to the next
+// multiples of its stride and padded (score/padded_field.h). Errors: std::invalid_argument for a
+// model of vectors, and as resized().
+std::shared_ptr<const score::ScoreField> field_of_size(const ScoreModel& model, int64_t height,
+                                                       int64_t width);
+
 }  // namespace scorejet::models

@@ -194,10 +194,8 @@ TEST(Resized, AnyPictureThroughPadding) {
   const models::ScoreModel model = make_model(unet(3, 8, 8));
   for (auto [height, width] :
        {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {33, 50}, {1, 9}, {8, 8}, {12, 4}}) {
-    const int64_t tall = (height + 3) / 4 * 4, wide = (width + 3) / 4 * 4;
-    const score::PaddedField field(std::make_shared<models::ScoreModel>(model.resized(tall, wide)),
-                                   {3, tall, wide}, height, width);
-    const score::Jet jet = field.evaluate(torch::rand({2, 3 * height * width}), 0.3, 2);
+    const auto field = models::field_of_size(model, height, width);
+    const score::Jet jet = field->evaluate(torch::rand({2, 3 * height * width}), 0.3, 2);
     EXPECT_EQ(jet.s1.sizes(), (at::IntArrayRef{2, 3 * height * width}));
     EXPECT_EQ(jet.s2->factor().sizes(), (at::IntArrayRef{2, 3 * height * width, 3}));
     EXPECT_TRUE(torch::isfinite(jet.s1).all().item<bool>());
@@ -212,6 +210,10 @@ TEST(Resized, RefusesWhatCannotBe) {
   options.network.kind = "mlp";
   EXPECT_NE(error_of([&] { make_model(options).resized(8, 8); }).find("convolutional"),
             std::string::npos);
+  EXPECT_NE(
+      error_of([&] { models::field_of_size(make_model(options), 8, 9); }).find("convolutional"),
+      std::string::npos);
+  EXPECT_EQ(models::field_of_size(make_model(options), 8, 8)->dim(), 64);
   at::Tensor mean = torch::full({64}, 0.5);
   mean[3] = 0.6;
   const models::ScoreModel uneven(unet(1, 8, 8), mean, torch::ones({64}));
