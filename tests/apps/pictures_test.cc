@@ -127,10 +127,24 @@ TEST_F(Pictures, EverySizeBitsAndAlphaInOneFolder) {
   const nlohmann::json written = metrics("m");
   ASSERT_EQ(written["files"].size(), 4u);
   EXPECT_EQ(written["files"][0]["file"], "black.png");
-  EXPECT_GT(written["files"][0]["clipped_mean"], 0.0);
-  EXPECT_NE(outcome.output.find("clipped in black_mean.png"), std::string::npos) << outcome.output;
   for (const auto& line : written["files"]) EXPECT_TRUE(line.contains("psnr_denoised"));
   EXPECT_EQ(run("report " + at("colour").string()).code, 0);
+}
+
+// Little noise on black leaves the mean on both sides of 0; the count is that of the arrays.
+TEST_F(Pictures, ClippingIsCountedAndSaid) {
+  torch::manual_seed(6);
+  put("dark.png", {24, 17, 1}, 8, false, 0);
+  put("middle.png", {24, 17, 1}, 8, false, 128);
+  ASSERT_EQ(denoise("grey", "middle.png", "--sigma 0.05 --pcs 0", "cm").code, 0);
+  EXPECT_EQ(metrics("cm")["files"][0]["clipped_mean"], 0.0);
+  const Outcome outcome = denoise("grey", "dark.png", "--sigma 0.05 --pcs 0", "cd");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const at::Tensor mean = io::to_tensor(io::read_npz(at("cd/dark.npz")).at("mean"));
+  const double expected = (mean * 255 < -0.5).to(at::kDouble).mean().item<double>();
+  ASSERT_GT(expected, 0.05);
+  EXPECT_NEAR(metrics("cd")["files"][0]["clipped_mean"].get<double>(), expected, 1e-9);
+  EXPECT_NE(outcome.output.find("clipped in dark_mean.png"), std::string::npos) << outcome.output;
 }
 
 TEST_F(Pictures, OwnSizeGivesTheArraysAndTheFiles) {
