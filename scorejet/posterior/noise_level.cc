@@ -46,8 +46,7 @@ double estimate_noise(const at::Tensor& image) {
   double variance = 0;
   for (int64_t kept = count; kept > 0; --kept) {
     variance = sum / static_cast<double>(kept);
-    const double median = 0.5 * (values[(kept - 1) / 2] + values[kept / 2]);
-    if (variance <= median) break;
+    if (variance <= values[kept / 2]) break;  // as many above the mean as below it
     sum -= values[kept - 1];
   }
   // Less than a hundredth of a 16-bit file's own rounding is this computation's, and no noise.
