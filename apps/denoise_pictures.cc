@@ -283,10 +283,19 @@ Json write_pictures(const std::vector<PictureFile>& files, const PictureOptions&
 
 void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& files,
                       const PictureOptions& o) {
-  const int64_t channels = run.model->options().network.image_shape[0];
+  const auto& trained = run.model->options().network.image_shape;
   if (std::any_of(files.begin(), files.end(),
-                  [&](const PictureFile& file) { return file.shape[0] != channels; })) {
+                  [&](const PictureFile& file) { return file.shape[0] != trained[0]; })) {
     print_notice("the run is of grey images: each channel of a colour picture is denoised as one");
+  }
+  const auto larger = std::find_if(files.begin(), files.end(), [&](const PictureFile& file) {
+    return file.shape[1] > trained[1] || file.shape[2] > trained[2];
+  });
+  if (larger != files.end() && (o.components > 0 || o.samples > 0)) {
+    print_notice(fmt::format(
+        "{} is larger than the {} x {} trained on: mean and standard deviation hold, but "
+        "components link pixels further apart than training saw, and eigenvalues are too large",
+        larger->path.string(), trained[2], trained[1]));
   }
   Json lines = Json::array(), shown = Json::array();
   std::set<std::string> notices;

@@ -91,6 +91,9 @@ class ScoreModel : public score::ScoreField {
   // The same model, its weights shared, on images of another size (a convolutional network is one
   // of every size; the moments of the data are those of a channel). A low-rank third order is left
   // out, for its terms are weighed by the whole picture: then max_order() is 2.
+  // On larger images than the trained ones the diagonal of s2 keeps its meaning, but a low-rank
+  // factor then links pixels further apart than training ever saw: the leading eigenvalues of the
+  // posterior covariance grow with the number of pixels and are too large.
   // Errors: std::invalid_argument for a network that is not convolutional, a size that its stride
   // does not divide, and data moments that differ between the pixels of a channel.
   ScoreModel resized(int64_t height, int64_t width) const;

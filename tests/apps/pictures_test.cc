@@ -124,6 +124,7 @@ TEST_F(Pictures, EverySizeBitsAndAlphaInOneFolder) {
     expect_close(sd, io::to_tensor(arrays.at("standard_deviation")) / 0.5);
   }
   EXPECT_EQ(clear.alpha.bytes.size(), 130u);
+  EXPECT_NE(outcome.output.find("larger than the 8 x 8 trained on"), std::string::npos);
   const nlohmann::json written = metrics("m");
   ASSERT_EQ(written["files"].size(), 4u);
   EXPECT_EQ(written["files"][0]["file"], "black.png");
