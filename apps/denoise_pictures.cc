@@ -292,10 +292,11 @@ void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& 
     return file.shape[1] > trained[1] || file.shape[2] > trained[2];
   });
   if (larger != files.end() && (o.components > 0 || o.samples > 0)) {
-    print_notice(fmt::format(
-        "{} is larger than the {} x {} trained on: mean and standard deviation hold, but "
-        "components link pixels further apart than training saw, and eigenvalues are too large",
-        larger->path.string(), trained[2], trained[1]));
+    print_notice(
+        fmt::format("{} is larger than the {} x {} trained on: components and samples link pixels "
+                    "further apart "
+                    "than training saw, and eigenvalues are too large",
+                    larger->path.string(), trained[2], trained[1]));
   }
   Json lines = Json::array(), shown = Json::array();
   std::set<std::string> notices;
