@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "apps/denoise_field.h"
+#include "apps/denoise_pictures.h"
 #include "scorejet/base/error.h"
 #include "scorejet/base/progress.h"
 #include "scorejet/base/seed.h"
@@ -31,8 +32,8 @@ struct Options {
   DenoiserRequest denoiser;
   std::string input, out;
   double sigma = 0;
-  bool noisy = false;
-  int64_t components = -1;  // < 0: kComponents, or all there are
+  bool noisy = false, estimate = false;  // estimate: sigma from each picture
+  int64_t components = -1;               // < 0: kComponents, or all there are
   int64_t samples = 0, limit = 0;
   uint64_t seed = 0;
 };
@@ -221,9 +222,54 @@ void take_paths(Options& o) {
   o.denoiser.sigma = o.sigma;
 }
 
+// The input's PNGs, where a run denoises them.
+struct Pictures {
+  std::shared_ptr<const training::Run> run;
+  std::vector<apps::PictureFile> files;
+  apps::PictureOptions options;
+  bool one_by_one = false;  // not all of the run's own size, or each with a sigma of its own
+};
+
+Pictures find_pictures(const Options& o) {
+  if (!o.estimate && !(o.sigma > 0)) {
+    base::fail_argument("denoise", "--sigma must be positive; got {}", o.sigma);
+  }
+  const bool any = o.denoiser.file.empty() && apps::holds_pictures(o.input);
+  if (o.estimate && !any) {
+    base::fail_argument("denoise",
+                        "--sigma estimate needs a run and a PNG or a folder of PNGs; got {}",
+                        fmt::join(o.paths, " "));
+  }
+  if (!any) return {};
+  Pictures pictures;
+  pictures.run =
+      std::make_shared<training::Run>(training::load_run(o.denoiser.run, o.denoiser.device));
+  const bool second = pictures.run->model->max_order() >= 2;
+  pictures.options = {.input = o.input,
+                      .out = o.out,
+                      .sigma = o.sigma,
+                      .estimate = o.estimate,
+                      .noisy = o.noisy,
+                      .components = !second            ? 0
+                                    : o.components < 0 ? kComponents
+                                                       : o.components,
+                      .samples = second ? o.samples : 0,
+                      .limit = o.limit,
+                      .seed = o.seed};
+  pictures.files = apps::inspect_pictures(*pictures.run, pictures.options);
+  pictures.one_by_one = o.estimate || !apps::all_of_run(*pictures.run, pictures.files);
+  return pictures;
+}
+
 void denoise(Options o) {
   take_paths(o);
-  const data::Dataset input = read_input(o);
+  Pictures pictures = find_pictures(o);
+  if (pictures.one_by_one) {
+    io::make_writable_directory(o.out);
+    return apps::denoise_pictures(*pictures.run, pictures.files, pictures.options);
+  }
+  const data::Dataset input =
+      pictures.files.empty() ? read_input(o) : apps::load_pictures(pictures.files);
   const Denoiser denoiser = apps::open_denoiser(o.denoiser, input);
   if (!denoiser.has_variance() && o.samples > 0) {
     base::fail_argument("denoise", "--samples needs a covariance: --covariance exact, or an s2");
@@ -280,6 +326,10 @@ void denoise(Options o) {
                              "Posterior of each noisy image: mean, standard deviation, "
                              "leading components of the covariance, samples."}}};
   }
+  if (!pictures.files.empty()) {
+    pictures.options.components = o.components;
+    metrics["files"] = apps::write_pictures(pictures.files, pictures.options, clean, noisy, result);
+  }
   io::write_file(out / "metrics.json", metrics.dump(2) + "\n");
   for (const auto& [key, value] : metrics.items()) {
     if (value.is_number()) fmt::print("{:<30} {:.6g}\n", key, value.get<double>());
@@ -295,7 +345,8 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "denoise",
       "Denoise with uncertainty: posterior.npz (mean, standard_deviation, components, eigenvalues, "
-      "samples), pictures, metrics.json.\n\n"
+      "samples), pictures, metrics.json. PNGs may have any size; each gets NAME_mean.png, "
+      "NAME_sd.png, NAME_components.png and NAME.npz.\n\n"
       "With a run: RUN INPUT. With anyone's network: --denoiser FILE.pt --predicts KIND INPUT, a "
       "TorchScript file that takes (x) or (x, sigma), x [B, C, H, W] for images and [B, D] for "
       "vectors, sigma [B], in the units of the data (images: 0 to 1).\n\nExamples:\n"
@@ -320,7 +371,17 @@ void scorejet::apps::add_denoise(CLI::App& app) {
                           "size)");
   file->needs(predicts);
   predicts->needs(file);
-  command->add_option("--sigma", o->sigma, "noise level of the input (added unless --noisy)")
+  command
+      ->add_option_function<std::string>(
+          "--sigma",
+          [o](const std::string& text) {
+            o->estimate = text == "estimate";
+            if (!o->estimate && !CLI::detail::lexical_cast(text, o->sigma)) {
+              throw CLI::ValidationError("--sigma", "must be a number or `estimate`; got " + text);
+            }
+          },
+          "noise level of the input (added unless --noisy), or `estimate`: found in each picture, "
+          "which is noisy already")
       ->required();
   command->add_flag("--noisy", o->noisy, "the input is noisy already");
   command

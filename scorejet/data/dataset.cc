@@ -140,19 +140,26 @@ Dataset rows(const Dataset& from, int64_t first, int64_t count) {
           from.labels.defined() ? from.labels.narrow(0, first, count) : at::Tensor()};
 }
 
-Dataset load_png_folder(const fs::path& path) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".png") files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
+// One PNG, or a folder of them. 8 bits stay bytes; where any file has 16, all become floats.
+Dataset load_pngs(const fs::path& path) {
   std::vector<at::Tensor> images;
-  for (const fs::path& file : files) {
-    images.push_back(io::to_tensor(io::read_png(file)));
+  bool deep = false;
+  for (const fs::path& file : io::list_pngs(path)) {
+    const io::Picture picture = io::read_picture(file);
+    // What lies under transparent pixels is arbitrary: nothing to learn a density from.
+    if (!picture.opaque()) {
+      base::fail_runtime(kWhere, "{} must be opaque; it has transparent pixels (flatten it first)",
+                         file.string());
+    }
+    images.push_back(io::to_tensor(picture.samples));
     base::check_shape(kWhere, file.string(), images.back(), images[0].sizes());
+    deep = deep || picture.bits() == 16;
   }
-  if (images.empty()) base::fail_runtime(kWhere, "{} must hold PNG files; got none", path.string());
-  return from_array(io::from_tensor(at::stack(images)), path.string());
+  if (!deep) return from_array(io::from_tensor(at::stack(images)), path.string());
+  for (at::Tensor& image : images) {
+    image = image.to(at::kFloat).div_(image.scalar_type() == at::kByte ? 255 : 65535);
+  }
+  return from_array(io::from_tensor(at::stack(images).permute({0, 3, 1, 2})), path.string());
 }
 
 }  // namespace
@@ -186,7 +193,7 @@ Dataset load_file(const fs::path& path) {
         kWhere, "{}: no such file, and no data set of that name (known: {}; nearest: {})", name,
         fmt::join(dataset_names(), ", "), base::nearest(name, dataset_names()));
   }
-  if (fs::is_directory(path)) return load_png_folder(path);
+  if (fs::is_directory(path)) return load_pngs(path);
   const std::string extension = path.extension().string();
   if (extension == ".npy") return from_array(io::read_npy(path), name);
   if (extension == ".csv") return from_array(io::read_csv(path), name);
@@ -199,10 +206,7 @@ Dataset load_file(const fs::path& path) {
     }
     return from_array(found->second, name);
   }
-  if (extension == ".png") {
-    const io::NdArray image = io::read_png(path);
-    return from_array(io::from_tensor(io::to_tensor(image).unsqueeze(0)), name);
-  }
+  if (extension == ".png" || extension == ".PNG") return load_pngs(path);
   if (name.find("idx") != std::string::npos) return from_array(io::read_idx(path), name);
   base::fail_runtime(kWhere, "{} must be a .npy, .npz, .csv, .png or IDX file, or a folder of PNGs",
                      name);

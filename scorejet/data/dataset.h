@@ -39,13 +39,14 @@ const std::vector<std::string>& dataset_names();
 
 // Loads `name` from `dir` (as `scorejet data fetch` leaves it there), or, when `name` is a path, a
 // file or folder of the user's: .npy, .npz (its only array, or the one called "x"), .csv, an IDX
-// file, a folder of PNGs of one size. A float array [N, D] is a set of vectors; uint8 [N, H, W] or
-// [N, H, W, C] and float [N, C, H, W] are images.
+// file, a PNG or a folder of PNGs of one size (8 or 16 bit; opaque, whether they have an alpha or
+// not). A float array [N, D] is a set of vectors; uint8 [N, H, W] or [N, H, W, C] and float
+// [N, C, H, W] are images.
 // `num_validation` rows are held out of the training rows: the last ones. The named sets have
 // labels when their label files are there; files of the user's own have none. Errors:
 // std::runtime_error naming the file: missing (and the command that fetches it), empty, fewer rows
-// than num_validation + 1, wrong shape or type, NaN or infinite values (with the row), labels of
-// another number than the samples or outside 0..9.
+// than num_validation + 1, wrong shape or type, NaN or infinite values (with the row), transparent
+// pixels, labels of another number than the samples or outside 0..9.
 DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
                           int64_t num_validation);
 

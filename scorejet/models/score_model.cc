@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "scorejet/base/check.h"
+#include "scorejet/score/padded_field.h"
 
 namespace scorejet::models {
 namespace {
@@ -81,6 +82,29 @@ ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_
   options_.network.first = learns_first();
   network_ = nets::make_network(options_.network);
   if (options.network.third == nets::Third::kFull) third_index_ = symmetric_index(dim());
+}
+
+ScoreModel ScoreModel::resized(int64_t height, int64_t width) const {
+  ScoreModel copy = *this;
+  copy.network_ = network_->resized(height, width);
+  nets::NetworkOptions& network = copy.options_.network;
+  if (network.image_shape[1] == height && network.image_shape[2] == width) return copy;
+  const int64_t channels = network.image_shape[0];
+  const auto spread = [&](const at::Tensor& moment, const char* name) {
+    const at::Tensor rows = moment.view({channels, -1}), first = rows.narrow(1, 0, 1);
+    if (!rows.eq(first).all().item<bool>()) {
+      base::fail_argument("models::ScoreModel::resized",
+                          "{} must be the same at every pixel of a channel; got {} to {}", name,
+                          moment.min().item<double>(), moment.max().item<double>());
+    }
+    return first.expand({channels, height * width}).reshape({-1});
+  };
+  copy.mean_ = spread(mean_, "data_mean");
+  copy.variance_ = spread(variance_, "data_variance");
+  network.image_shape = {channels, height, width};
+  network.dim = channels * height * width;
+  if (network.third == nets::Third::kLowRank) network.third = nets::Third::kNone;
+  return copy;
 }
 
 void ScoreModel::to(at::Device device) {
@@ -204,6 +228,25 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
   if (order >= 2) jet.s2 = second_order(f.second, levels);
   if (order >= 3) jet.s3 = third_order(f.third, levels);
   return jet;
+}
+
+std::shared_ptr<const score::ScoreField> field_of_size(const ScoreModel& model, int64_t height,
+                                                       int64_t width) {
+  const nets::NetworkOptions& network = model.options().network;
+  if (network.image_shape.empty()) {
+    base::fail_argument("models::field_of_size",
+                        "pictures need a model of images; got one of vectors of {} numbers",
+                        model.dim());
+  }
+  if (network.image_shape[1] == height && network.image_shape[2] == width) {
+    return std::make_shared<ScoreModel>(model);
+  }
+  const int64_t stride = nets::image_stride(network);
+  const int64_t tall = (height + stride - 1) / stride * stride;
+  const int64_t wide = (width + stride - 1) / stride * stride;
+  return std::make_shared<score::PaddedField>(
+      std::make_shared<ScoreModel>(model.resized(tall, wide)),
+      std::vector<int64_t>{network.image_shape[0], tall, wide}, height, width);
 }
 
 }  // namespace scorejet::models

@@ -92,6 +92,16 @@ class ScoreModel : public score::ScoreField {
   // the network to explain in s1. Losses of order n are divided by its n-th power.
   at::Tensor residual_scale(const at::Tensor& sigma) const;
 
+  // The same model, its weights shared, on images of another size (a convolutional network is one
+  // of every size; the moments of the data are those of a channel). A low-rank third order is left
+  // out, for its terms are weighed by the whole picture: then max_order() is 2.
+  // On larger images than the trained ones the diagonal of s2 keeps its meaning, but a low-rank
+  // factor then links pixels further apart than training ever saw: the leading eigenvalues of the
+  // posterior covariance grow with the number of pixels and are too large.
+  // Errors: std::invalid_argument for a network that is not convolutional, a size that its stride
+  // does not divide, and data moments that differ between the pixels of a channel.
+  ScoreModel resized(int64_t height, int64_t width) const;
+
   const ScoreModelOptions& options() const { return options_; }
   bool learns_first() const { return first_ == nullptr; }
   nets::Network& network() const { return *network_; }
@@ -116,5 +126,11 @@ class ScoreModel : public score::ScoreField {
   std::shared_ptr<nets::Network> network_;
   std::shared_ptr<const score::ScoreField> first_;  // the s1 given; null: learned
 };
+
+// The model as a field on images of any height and width: itself, resized, or resized to the next
+// multiples of its stride and padded (score/padded_field.h). Errors: std::invalid_argument for a
+// model of vectors, and as resized().
+std::shared_ptr<const score::ScoreField> field_of_size(const ScoreModel& model, int64_t height,
+                                                       int64_t width);
 
 }  // namespace scorejet::models

@@ -27,6 +27,17 @@ std::string resolve_kind(const NetworkOptions& options) {
   return options.image_shape.empty() ? "mlp" : "unet";
 }
 
+int64_t image_stride(const NetworkOptions& options) {
+  return options.patch << (options.levels - 1);
+}
+
+std::shared_ptr<Network> Network::resized(int64_t height, int64_t width) const {
+  base::fail_argument("nets::resized",
+                      "another image size than the trained one needs a convolutional network "
+                      "(unet); got an mlp and {} x {}",
+                      height, width);
+}
+
 std::shared_ptr<Network> make_network(const NetworkOptions& options) {
   check_positive("dim", options.dim);
   if (options.hessian == Hessian::kLowRank) {
@@ -68,7 +79,7 @@ std::shared_ptr<Network> make_network(const NetworkOptions& options) {
       base::fail_argument(kWhere, "model.{} = \"full\" needs an mlp; got unet",
                           options.hessian == Hessian::kFull ? "s2" : "s3");
     }
-    const int64_t stride = options.patch << (options.levels - 1);
+    const int64_t stride = image_stride(options);
     if (options.image_shape[1] % stride != 0 || options.image_shape[2] % stride != 0) {
       base::fail_argument(kWhere,
                           "image height and width must be multiples of patch * 2^(levels-1) = {}; "

@@ -61,6 +61,9 @@ class Network : public torch::nn::Module {
   virtual at::Tensor first_head(const at::Tensor& features) = 0;       // [B, D]
   virtual HessianOutputs second_head(const at::Tensor& features) = 0;  // see above
   virtual ThirdOutputs third_head(const at::Tensor& features) = 0;     // see above
+  // The same network, its weights shared, on images of another size. Errors: std::invalid_argument
+  // for a network that is not convolutional, or a size that its stride does not divide.
+  virtual std::shared_ptr<Network> resized(int64_t height, int64_t width) const;
 };
 
 void zero_parameters(torch::nn::Module& module);
@@ -68,6 +71,9 @@ void zero_parameters(torch::nn::Module& module);
 // Errors: std::invalid_argument naming the option: an unknown kind (and the nearest), sizes < 1,
 // rank > D, a third order without a second, an image that the network's stride does not divide.
 std::shared_ptr<Network> make_network(const NetworkOptions& options);
+
+// What the height and width of a unet's images must be multiples of: patch 2^(levels − 1).
+int64_t image_stride(const NetworkOptions& options);
 
 // The kind that "auto" stands for.
 std::string resolve_kind(const NetworkOptions& options);

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
+#include "scorejet/base/error.h"
+
 namespace scorejet::nets {
 namespace {
 
@@ -114,6 +116,19 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
   third_factor_ =
       register_module("s3_factor", conv3x3(options.channels, folded * options.third_rank));
   zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
+}
+
+std::shared_ptr<Network> UNet::resized(int64_t height, int64_t width) const {
+  const int64_t stride = image_stride(options_);
+  if (height < 1 || width < 1 || height % stride != 0 || width % stride != 0) {
+    base::fail_argument("nets::resized",
+                        "image height and width must be multiples of {}; got {} x {}", stride,
+                        height, width);
+  }
+  const auto copy = std::make_shared<UNet>(*this);  // a module's copy shares what it holds
+  copy->options_.image_shape = {options_.image_shape[0], height, width};
+  copy->options_.dim = options_.image_shape[0] * height * width;
+  return copy;
 }
 
 Network::Features UNet::features(const at::Tensor& x, const at::Tensor& noise, int order) {

@@ -48,6 +48,7 @@ class UNet : public Network {
   HessianOutputs second_head(const at::Tensor& features) override;
   at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
   ThirdOutputs third_head(const at::Tensor& features) override;
+  std::shared_ptr<Network> resized(int64_t height, int64_t width) const override;
 
  private:
   // Channels of factor maps run over (rank, colour, patch²), so that after unfolding each of the r

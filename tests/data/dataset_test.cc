@@ -94,6 +94,26 @@ TEST(Dataset, RefusesNamingTheFault) {
          "scorejet data fetch mnist --dir");
 }
 
+TEST(Dataset, SixteenBitPngsAreFloatsAndTransparentOnesRefused) {
+  const Scratch scratch;
+  fs::create_directory(scratch / "png");
+  const at::Tensor deep = at::tensor({0, 13107, 65535, 32768}, at::kInt).view({2, 2, 1});
+  const at::Tensor flat = at::tensor({0, 51, 255, 128}, at::kByte).view({2, 2, 1});
+  io::write_picture(scratch / "png" / "a.png", {array_of(deep)});
+  io::write_picture(scratch / "png" / "b.png",
+                    {array_of(flat), array_of(at::full({2, 2}, 255, at::kByte))});  // opaque
+  const Dataset both = load_file(scratch / "png");
+  EXPECT_EQ(both.image_shape, (std::vector<int64_t>{1, 2, 2}));
+  EXPECT_TRUE(both.slice(0, 2).equal(
+      at::stack({deep.flatten().to(at::kFloat) / 65535, flat.flatten().to(at::kFloat) / 255})));
+  io::write_picture(scratch / "png" / "c.png",
+                    {array_of(flat), array_of(at::full({2, 2}, 254, at::kByte))});
+  for (const char* input : {"png", "png/c.png"}) {
+    const std::string error = error_of([&] { load_file(scratch / input); });
+    EXPECT_NE(error.find("c.png must be opaque"), std::string::npos) << error;
+  }
+}
+
 TEST(Cifar10, ReadsTheOfficialBinaryFiles) {
   const Scratch scratch;
   fs::create_directory(scratch / "cifar10");

@@ -1,0 +1,336 @@
+#include "apps/denoise_pictures.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "apps/commands.h"
+#include "scorejet/base/error.h"
+#include "scorejet/base/progress.h"
+#include "scorejet/base/seed.h"
+#include "scorejet/io/atomic_file.h"
+#include "scorejet/io/npz.h"
+#include "scorejet/io/png.h"
+#include "scorejet/io/tensor_bridge.h"
+#include "scorejet/posterior/noise_level.h"
+#include "scorejet/posterior/residual.h"
+#include "scorejet/report/picture_grid.h"
+
+namespace scorejet::apps {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kGridComponents = 4;   // of the first few
+constexpr int64_t kReported = 8;         // pictures that the report shows
+constexpr double kManyAtTheEnds = 0.05;  // black or white samples that make an estimate doubtful
+
+// [C, H, W], in [0, 1].
+at::Tensor unit_values(const io::Picture& picture) {
+  return io::to_tensor(picture.samples)
+      .permute({2, 0, 1})
+      .to(at::kFloat)
+      .div_(static_cast<double>(picture.maximum()))
+      .contiguous();
+}
+
+// Samples of so large a maximum from [C, H, W] in [0, 1]; the share of those that lay outside by
+// more than a file's rounding goes to `clipped`.
+io::NdArray to_samples(const at::Tensor& unit, int64_t maximum, double* clipped) {
+  const at::Tensor levels = (unit * static_cast<double>(maximum)).round();
+  *clipped = ((levels < 0).logical_or(levels > maximum)).to(at::kDouble).mean().item<double>();
+  return io::from_tensor(
+      levels.clamp(0, maximum).permute({1, 2, 0}).to(maximum == 255 ? at::kByte : at::kInt));
+}
+
+// One picture: a row, or a row a channel where a grey model denoises a colour picture.
+struct Denoised {
+  at::Tensor clean, noisy;  // [B, D]; clean may be undefined
+  posterior::DenoiseResult result;
+};
+
+posterior::DenoiseResult one_row(const posterior::DenoiseResult& all, int64_t i) {
+  const auto row = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, i, 1) : t; };
+  posterior::DenoiseResult result;
+  result.mean = row(all.mean);
+  result.variance = row(all.variance);
+  result.eigenvalues = row(all.eigenvalues);
+  result.components = row(all.components);
+  result.samples = row(all.samples);
+  return result;
+}
+
+void write_grid(const fs::path& path, const PictureFile& file, const Denoised& d) {
+  const int64_t rows = d.noisy.size(0), channels = file.shape[0] / rows;
+  const auto tiles = [&](const at::Tensor& x) {
+    return io::from_tensor(
+        x.reshape({rows, channels, file.shape[1], file.shape[2]}).to(at::kFloat));
+  };
+  using report::Colormap;
+  const report::ValueRange unit{0, 1};
+  std::vector<report::GridColumn> grid{
+      {"noisy", tiles(d.noisy.clamp(0, 1)), Colormap::kGrey, unit},
+      {"mean", tiles(d.result.mean.clamp(0, 1)), Colormap::kGrey, unit},
+      {"standard deviation",
+       tiles(d.result.variance.clamp_min(0).sqrt()),
+       Colormap::kSequential,
+       {}}};
+  for (int64_t k = 0; k < std::min(kGridComponents, d.result.components.size(1)); ++k) {
+    grid.push_back({fmt::format("component {}", k + 1),
+                    tiles(d.result.components.select(1, k)),
+                    Colormap::kDiverging,
+                    {}});
+  }
+  std::vector<std::string> labels;
+  if (rows > 1) labels = {"red", "green", "blue"};
+  report::write_picture_grid(path, grid, labels, "");
+}
+
+io::NamedArrays to_arrays(const PictureFile& file, const Denoised& d) {
+  const int64_t rows = d.noisy.size(0), channels = file.shape[0] / rows;
+  const int64_t height = file.shape[1], width = file.shape[2];
+  const auto image = [&](const at::Tensor& x) { return io::from_tensor(x.reshape(file.shape)); };
+  io::NamedArrays arrays{{"noisy", image(d.noisy)}, {"mean", image(d.result.mean)}};
+  if (d.clean.defined()) arrays["clean"] = image(d.clean);
+  if (d.result.variance.defined()) {
+    arrays["standard_deviation"] = image(d.result.variance.sqrt());
+  }
+  if (d.result.components.defined()) {
+    arrays["eigenvalues"] = io::from_tensor(d.result.eigenvalues);
+    arrays["components"] =
+        io::from_tensor(d.result.components.reshape({rows, -1, channels, height, width}));
+  }
+  if (d.result.samples.defined()) {  // [B, S, D] to [S, C, H, W]
+    arrays["samples"] = io::from_tensor(
+        d.result.samples.transpose(0, 1).reshape({-1, file.shape[0], height, width}));
+  }
+  return arrays;
+}
+
+// Writes the files of one picture, says what a reader of them must know, and returns its line.
+Json write_one(const PictureFile& file, const io::Picture& picture, const PictureOptions& o,
+               const Denoised& d) {
+  const std::string name = file.path.stem().string();
+  double clipped = 0, clipped_sd = 0;
+  const at::Tensor mean = d.result.mean.reshape(file.shape);
+  io::write_picture(o.out / (name + "_mean.png"),
+                    {to_samples(mean, picture.maximum(), &clipped), picture.alpha});
+  if (d.result.variance.defined()) {
+    const at::Tensor sd = d.result.variance.clamp_min(0).sqrt().reshape(file.shape);
+    io::write_picture(o.out / (name + "_sd.png"),
+                      {to_samples(sd / file.sigma, picture.maximum(), &clipped_sd)});
+  }
+  if (d.result.components.defined()) {
+    write_grid(o.out / (name + "_components.png"), file, d);
+  }
+  io::write_npz(o.out / (name + ".npz"), to_arrays(file, d));
+
+  Json line;
+  line["file"] = file.path.filename().string();
+  line["channels"] = file.shape[0];
+  line["height"] = file.shape[1];
+  line["width"] = file.shape[2];
+  line["bits"] = picture.bits();
+  line["alpha"] = picture.has_alpha();
+  line["sigma"] = file.sigma;
+  line["sigma_estimated"] = o.estimate;
+  std::string said = fmt::format("{}: {} x {}, {} bit, sigma {:.4g}{}",
+                                 line["file"].get<std::string>(), file.shape[2], file.shape[1],
+                                 picture.bits(), file.sigma, o.estimate ? " (estimated)" : "");
+  if (d.clean.defined()) {
+    line["psnr_noisy"] = posterior::peak_signal_to_noise(d.clean, d.noisy);
+    line["psnr_denoised"] = posterior::peak_signal_to_noise(d.clean, d.result.mean);
+    said.append(fmt::format(", PSNR {:.2f} -> {:.2f} dB", line["psnr_noisy"].get<double>(),
+                            line["psnr_denoised"].get<double>()));
+  }
+  line["clipped_mean"] = clipped;
+  if (d.result.variance.defined()) {
+    line["sd_white"] = file.sigma;
+    line["clipped_sd"] = clipped_sd;
+  }
+  fmt::print("{}\n", said);
+  if (clipped > 0) {
+    fmt::print(
+        "  {:.2g} % of the mean's samples lay outside [0, 1] and were clipped in {}_mean.png\n",
+        100 * clipped, name);
+  }
+  if (clipped_sd > 0) {
+    fmt::print("  {:.2g} % of the standard deviations lay above sigma, white in {}_sd.png\n",
+               100 * clipped_sd, name);
+  }
+  return line;
+}
+
+Denoised denoise_one(const training::Run& run, const PictureFile& file, const io::Picture& picture,
+                     const PictureOptions& o, int64_t number) {
+  const auto& shape = run.model->options().network.image_shape;
+  const at::Tensor x = unit_values(picture).reshape({file.shape[0] / shape[0], -1});
+  Denoised d;
+  d.noisy = x;
+  if (!o.noisy && !o.estimate) {
+    const auto index = static_cast<uint64_t>(number);
+    d.clean = x;
+    d.noisy =
+        x + file.sigma * at::randn(x.sizes(), base::make_generator(o.seed, "input noise", index),
+                                   x.options());
+  }
+  const auto field = models::field_of_size(*run.model, file.shape[1], file.shape[2]);
+  posterior::DenoiseResult& result = d.result;
+  result = posterior::denoise(*field, d.noisy.to(run.model->data_mean().device()),
+                              at::full({}, file.sigma),
+                              {.num_components = std::min(o.components, field->dim()),
+                               .num_samples = o.samples,
+                               .seed = o.seed,
+                               .first_row = 3 * number});
+  for (at::Tensor* t :
+       {&result.mean, &result.variance, &result.eigenvalues, &result.components, &result.samples}) {
+    if (t->defined()) *t = t->cpu();
+  }
+  return d;
+}
+
+double estimate(const PictureFile& file, const io::Picture& picture) {
+  const at::Tensor x = unit_values(picture);
+  if (std::min(file.shape[1], file.shape[2]) < 8) {
+    base::fail_argument("denoise",
+                        "{} must have at least 8 x 8 pixels for its noise to be estimated; got {} "
+                        "x {} (give --sigma)",
+                        file.path.string(), file.shape[2], file.shape[1]);
+  }
+  const double sigma = posterior::estimate_noise(x);
+  if (!(sigma > 0)) {
+    base::fail_domain("denoise", "{} must have noise to remove; its estimated sigma is 0",
+                      file.path.string());
+  }
+  const double ends = x.eq(0).logical_or(x.eq(1)).to(at::kDouble).mean().item<double>();
+  if (ends > kManyAtTheEnds) {
+    print_notice(fmt::format(
+        "{:.0f} % of the samples of {} are black or white: noise cut off there makes the estimate "
+        "{:.3g} too low",
+        100 * ends, file.path.string(), sigma));
+  }
+  return sigma;
+}
+
+}  // namespace
+
+bool holds_pictures(const fs::path& input) {
+  return fs::is_directory(input) || input.extension() == ".png" || input.extension() == ".PNG";
+}
+
+std::vector<PictureFile> inspect_pictures(const training::Run& run, const PictureOptions& o) {
+  const auto& shape = run.model->options().network.image_shape;
+  if (shape.empty()) {
+    base::fail_argument("denoise", "{} needs a run trained on images; got one of vectors of {}",
+                        o.input.string(), run.model->dim());
+  }
+  std::error_code missing;
+  if (fs::is_directory(o.input) && fs::equivalent(o.input, o.out, missing)) {
+    base::fail_argument("denoise", "--out must be another folder than the pictures'; got {}",
+                        o.out.string());
+  }
+  std::vector<fs::path> paths = io::list_pngs(o.input);
+  if (o.limit > 0 && o.limit < std::ssize(paths)) paths.resize(static_cast<size_t>(o.limit));
+  std::set<std::string> names{"posterior"};  // .npz, of all of them
+  std::vector<PictureFile> files;
+  for (const fs::path& path : paths) {
+    if (!names.insert(path.stem().string()).second) {
+      base::fail_argument("denoise", "{} must have a name of its own: {}.npz is another's",
+                          path.string(), path.stem().string());
+    }
+    const io::Picture picture = io::read_picture(path);
+    const auto& size = picture.samples.shape;
+    files.push_back({path, {size[2], size[0], size[1]}, o.sigma});
+    if (size[2] % shape[0] != 0) {
+      base::fail_argument("denoise", "{} must have {} channels, as the run has; it is grey",
+                          path.string(), shape[0]);
+    }
+    if (o.estimate) files.back().sigma = estimate(files.back(), picture);
+  }
+  return files;
+}
+
+bool all_of_run(const training::Run& run, const std::vector<PictureFile>& files) {
+  const auto& shape = run.model->options().network.image_shape;
+  return std::all_of(files.begin(), files.end(),
+                     [&](const PictureFile& file) { return file.shape == shape; });
+}
+
+data::Dataset load_pictures(const std::vector<PictureFile>& files) {
+  std::vector<at::Tensor> rows;
+  for (const PictureFile& file : files) {
+    rows.push_back(unit_values(io::read_picture(file.path)).flatten());
+  }
+  return {"pictures", at::stack(rows), files.front().shape};
+}
+
+Json write_pictures(const std::vector<PictureFile>& files, const PictureOptions& options,
+                    const at::Tensor& clean, const at::Tensor& noisy,
+                    const posterior::DenoiseResult& result) {
+  Json lines = Json::array();
+  for (int64_t i = 0; i < std::ssize(files); ++i) {
+    const PictureFile& file = files[static_cast<size_t>(i)];
+    const Denoised d{clean.defined() ? clean.narrow(0, i, 1) : clean, noisy.narrow(0, i, 1),
+                     one_row(result, i)};
+    lines.push_back(write_one(file, io::read_picture(file.path), options, d));
+  }
+  return lines;
+}
+
+void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& files,
+                      const PictureOptions& o) {
+  const auto& trained = run.model->options().network.image_shape;
+  if (std::any_of(files.begin(), files.end(),
+                  [&](const PictureFile& file) { return file.shape[0] != trained[0]; })) {
+    print_notice("the run is of grey images: each channel of a colour picture is denoised as one");
+  }
+  const auto larger = std::find_if(files.begin(), files.end(), [&](const PictureFile& file) {
+    return file.shape[1] > trained[1] || file.shape[2] > trained[2];
+  });
+  if (larger != files.end() && (o.components > 0 || o.samples > 0)) {
+    print_notice(
+        fmt::format("{} is larger than the {} x {} trained on: components and samples link pixels "
+                    "further apart "
+                    "than training saw, and eigenvalues are too large",
+                    larger->path.string(), trained[2], trained[1]));
+  }
+  Json lines = Json::array(), shown = Json::array();
+  std::set<std::string> notices;
+  int64_t negative = 0;
+  for (int64_t i = 0; i < std::ssize(files); ++i) {
+    const PictureFile& file = files[static_cast<size_t>(i)];
+    const std::string notice = training::sigma_notice(run, file.sigma);
+    if (notices.insert(notice).second) print_notice(notice);
+    const io::Picture picture = io::read_picture(file.path);
+    const Denoised d = denoise_one(run, file, picture, o, i);
+    lines.push_back(write_one(file, picture, o, d));
+    negative += d.result.num_negative_variances;
+    if (!d.result.eigen_converged) {
+      fmt::print("  components reached a relative residual of {:.1e} only\n",
+                 d.result.eigen_residual);
+    }
+    if (i >= kReported) continue;
+    const std::string name = file.path.stem().string();
+    shown.push_back({{"file", name + (o.components > 0 ? "_components.png" : "_mean.png")},
+                     {"caption", fmt::format("Posterior of {}, sigma {:.4g}.",
+                                             file.path.filename().string(), file.sigma)}});
+  }
+  Json metrics;
+  metrics["kind"] = "denoise";
+  metrics["title"] =
+      fmt::format("Denoising {} picture{} of any size", files.size(), files.size() == 1 ? "" : "s");
+  metrics["command"] = command_line();
+  metrics["num_pictures"] = files.size();
+  if (!o.estimate) metrics["sigma"] = o.sigma;
+  metrics["num_negative_variances"] = negative;
+  metrics["train_seconds"] = run.train_seconds;
+  metrics["files"] = lines;
+  metrics["pictures"] = shown;
+  io::write_file(o.out / "metrics.json", metrics.dump(2) + "\n");
+}
+
+}  // namespace scorejet::apps
