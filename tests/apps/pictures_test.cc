@@ -226,7 +226,7 @@ TEST_F(Pictures, RefusalsAreOneLine) {
         {"grey", "small.png", "estimate", "at least 8 x 8 pixels", 2},
         {"colour", "grey.png", "0.5", "must have 3 channels, as the run has; it is grey", 2},
         {"grey", "twins", "0.5", "must have a name of its own", 2},
-        {"grey", "grey.npy", "estimate", "--sigma estimate needs a PNG", 2},
+        {"grey", "grey.npy", "estimate", "--sigma estimate needs a run and a PNG", 2},
         {"grey", "grey.png", "much", "must be a number or `estimate`; got much", 2},
         {"grey", "grey.png", "-1", "--sigma must be positive", 2}}) {
     const Outcome outcome = denoise(c.model, c.input, std::string("--sigma ") + c.sigma, "no");

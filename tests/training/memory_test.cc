@@ -17,17 +17,21 @@ class CountingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t size) const override {
     largest = std::max(largest.load(), size);
-    auto* memory = static_cast<size_t*>(::operator new (size + 64, std::align_val_t{64}));
-    *memory = size;
+    char* memory = static_cast<char*>(::operator new (size + kHeader, std::align_val_t{kHeader}));
+    *reinterpret_cast<size_t*>(memory) = size;
     live += size;
     peak = std::max(peak.load(), live.load());
-    return {reinterpret_cast<char*>(memory) + 64, memory, &release, c10::Device(at::kCPU)};
+    // The pointer is its own context, as the interpreter of TorchScript asks of an allocator.
+    return {memory + kHeader, memory + kHeader, &release, c10::Device(at::kCPU)};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
-  static void release(void* memory) {
-    live -= *static_cast<size_t*>(memory);
-    ::operator delete (memory, std::align_val_t{64});
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  static void release(void* data) {
+    if (!data) return;
+    char* memory = static_cast<char*>(data) - kHeader;
+    live -= *reinterpret_cast<size_t*>(memory);
+    ::operator delete (memory, std::align_val_t{kHeader});
   }
+  static constexpr size_t kHeader = 64;  // before the data: its size; also the alignment
   static inline std::atomic<size_t> largest{0}, live{0}, peak{0};
 };
 
