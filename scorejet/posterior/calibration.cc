@@ -19,6 +19,19 @@ double gaussian_width(double level) {
   return at::special_ndtri(at::full({}, 0.5 + 0.5 * level, at::kDouble)).item<double>();
 }
 
+// The median of a chi-squared of D degrees of freedom, over D: bisection of its distribution.
+double typical_mahalanobis(int64_t dim) {
+  const auto d = static_cast<double>(dim);
+  const at::Tensor shape = at::full({}, 0.5 * d, at::kDouble);
+  double low = 0, high = d;  // the median lies below the mean
+  for (int i = 0; i < 60; ++i) {
+    const double middle = 0.5 * (low + high);
+    const double below = at::igamma(shape, at::full({}, 0.5 * middle, at::kDouble)).item<double>();
+    (below < 0.5 ? low : high) = middle;
+  }
+  return low / d;
+}
+
 void check_levels(const char* where, const std::vector<double>& levels) {
   double last = 0;
   for (const double level : levels) {
@@ -126,8 +139,9 @@ Scores score_field(const score::ScoreField& field, const at::Tensor& clean, doub
     const at::Tensor block = clean.narrow(0, first, std::min(kBlock, clean.size(0) - first));
     const at::Tensor noisy = add_noise(block, sigma, seed, first);
     const at::Tensor levels = at::full({block.size(0)}, sigma, block.options());
-    parts.push_back(score_posterior(
-        Gaussian::from_jet(noisy, levels, field.evaluate(noisy, levels, 2)), block, num_components));
+    parts.push_back(
+        score_posterior(Gaussian::from_jet(noisy, levels, field.evaluate(noisy, levels, 2)), block,
+                        num_components));
   }
   return concatenate(parts);
 }
@@ -150,8 +164,8 @@ Scores scaled(const Scores& scores, double temperature) {
   result.z_component = scores.z_component / root;
   result.mahalanobis = scores.mahalanobis / temperature;
   // −log N/D = ½ [ln 2π + ln det Cov/D + mahalanobis]
-  result.log_loss = scores.log_loss + 0.5 * (std::log(temperature) + result.mahalanobis -
-                                             scores.mahalanobis);
+  result.log_loss =
+      scores.log_loss + 0.5 * (std::log(temperature) + result.mahalanobis - scores.mahalanobis);
   result.variance = scores.variance * temperature;
   result.crps = at::Tensor();
   return result;
@@ -169,7 +183,8 @@ Recalibration fit_recalibration(const Scores& scores, double sigma,
   Recalibration fitted;
   fitted.sigma = sigma;
   fitted.levels = levels;
-  fitted.temperature = scores.mahalanobis.mean().item<double>();
+  fitted.temperature =
+      scores.mahalanobis.median().item<double>() / typical_mahalanobis(scores.z.size(1));
   const double root = std::sqrt(fitted.temperature);
   fitted.widths = conformal_widths(counted_z(scores.z, counted) / root, levels);
   if (scores.z_component.numel() > 0) {
@@ -187,8 +202,10 @@ Recalibration interpolate(const std::vector<Recalibration>& fitted, double sigma
             [](const auto& a, const auto& b) { return a.sigma < b.sigma; });
   const double low = sorted.front().sigma, high = sorted.back().sigma;
   if (!(sigma >= low * (1 - kSlack) && sigma <= high * (1 + kSlack))) {
-    base::fail_domain(kWhere, "sigma must lie where the posterior was calibrated, {:g} to {:g}; got "
-                      "{:g}", low, high, sigma);
+    base::fail_domain(kWhere,
+                      "sigma must lie where the posterior was calibrated, {:g} to {:g}; got "
+                      "{:g}",
+                      low, high, sigma);
   }
   size_t right = 0;
   while (right + 1 < sorted.size() && sorted[right].sigma < sigma) ++right;
@@ -217,8 +234,8 @@ double width_at(const Recalibration& recalibration, double level) {
                       levels.empty() ? 0.0 : levels.front(), levels.empty() ? 0.0 : levels.back(),
                       level);
   }
-  const size_t right = static_cast<size_t>(
-      std::lower_bound(levels.begin(), levels.end(), level) - levels.begin());
+  const size_t right =
+      static_cast<size_t>(std::lower_bound(levels.begin(), levels.end(), level) - levels.begin());
   if (right == 0) return recalibration.widths[0];
   const double a = gaussian_width(levels[right - 1]), b = gaussian_width(levels[right]);
   const double t = (gaussian_width(level) - a) / (b - a);

@@ -16,7 +16,7 @@ namespace scorejet::posterior {
 struct Scores {
   at::Tensor z;            // (x − mean)/sd, coordinate by coordinate, [N, D] (float32)
   at::Tensor z_component;  // vₖ·(x − mean)/√λₖ along the leading K components, [N, K]
-  at::Tensor energy;       // share of ‖x − mean‖² inside the leading 1 .. K components, [N, K]
+  at::Tensor energy;  // share of ‖x − mean‖² inside the leading 1 .. K components, [N, K]
   at::Tensor mahalanobis;  // (x − mean)ᵀ Cov⁻¹ (x − mean)/D, [N]
   at::Tensor log_loss;     // −log N(x; mean, Cov)/D, [N]. Units: nats.
   at::Tensor variance;     // tr Cov/D, [N]
@@ -44,12 +44,12 @@ Scores scaled(const Scores& scores, double temperature);
 // One number a question; levels are those of intervals.
 struct CalibrationSummary {
   std::vector<double> coverage, component_coverage;  // a share a level
-  std::vector<double> pit, component_pit;            // shares of kPitBins bins; 1/kPitBins each is best
-  double mahalanobis_mean = 0, mahalanobis_sd = 0;   // over D: 1 and √(2/D) for a Gaussian posterior
-  std::vector<double> energy;                        // in the leading 1 .. K components
-  double sharpness = 0;                              // root of the mean variance, in units of x
-  double log_loss = 0;                               // per dimension, nats
-  double coverage_error = 0;                         // mean over levels of |coverage − level|
+  std::vector<double> pit, component_pit;  // shares of kPitBins bins; 1/kPitBins each is best
+  double mahalanobis_mean = 0, mahalanobis_sd = 0;  // over D: 1 and √(2/D) for a Gaussian posterior
+  std::vector<double> energy;                       // in the leading 1 .. K components
+  double sharpness = 0;                             // root of the mean variance, in units of x
+  double log_loss = 0;                              // per dimension, nats
+  double coverage_error = 0;                        // mean over levels of |coverage − level|
 };
 
 constexpr int64_t kPitBins = 20;
@@ -66,17 +66,20 @@ struct Recalibration {
   std::vector<double> levels, widths, component_widths;
 };
 
-// Math: temperature = mean of mahalanobis, the likeliest scale of a Gaussian; a width is the
-// ⌈(n + 1) level⌉-th smallest of the |z| (split conformal prediction), so that intervals on new,
-// exchangeable samples hold the truth at that rate on average over coordinates.
-// Shapes: counted: bool [D], the coordinates that widths are of; undefined: all.
-// Errors: std::invalid_argument for shapes, levels outside (0, 1), fewer samples than a level needs.
-// See: Guo et al. 2017 (temperature); Vovk et al. 2005, Lei et al. 2018 (conformal).
-Recalibration fit_recalibration(const Scores& scores, double sigma, const std::vector<double>& levels,
-                                const at::Tensor& counted = {});
+// Math: temperature = the median of mahalanobis over that of a chi-squared of D degrees of freedom
+// over D. (The mean, the likeliest scale of a Gaussian, is set by a few samples with a coordinate
+// that was thought certain: between two sets of 1,000 digits it differs by a quarter.) A width is
+// the ⌈(n + 1) level⌉-th smallest of the |z| (split conformal prediction), so that intervals on
+// new, exchangeable samples hold the truth at that rate on average over coordinates. Shapes:
+// counted: bool [D], the coordinates that widths are of; undefined: all. Errors:
+// std::invalid_argument for shapes, levels outside (0, 1), fewer samples than a level needs. See:
+// Guo et al. 2017 (temperature); Vovk et al. 2005, Lei et al. 2018 (conformal).
+Recalibration fit_recalibration(const Scores& scores, double sigma,
+                                const std::vector<double>& levels, const at::Tensor& counted = {});
 
-// The correction at a σ between two at which it was fitted, linear in ln σ (ln temperature, widths).
-// Errors: std::domain_error outside their range, naming it; std::invalid_argument when empty.
+// The correction at a σ between two at which it was fitted, linear in ln σ (ln temperature,
+// widths). Errors: std::domain_error outside their range, naming it; std::invalid_argument when
+// empty.
 Recalibration interpolate(const std::vector<Recalibration>& fitted, double sigma);
 
 // The half-width, in standard deviations, of coordinates at a level between those fitted (linear in
