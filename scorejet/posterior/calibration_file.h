@@ -11,8 +11,8 @@
 namespace scorejet::posterior {
 
 struct CalibrationRecord {
-  Recalibration fitted;                 // on num_fit samples
-  CalibrationSummary raw, calibrated;   // on num_test others
+  Recalibration fitted;                // on num_fit samples
+  CalibrationSummary raw, calibrated;  // on num_test others
   int64_t num_fit = 0, num_test = 0;
 };
 

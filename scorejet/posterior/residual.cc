@@ -42,9 +42,9 @@ at::Tensor structural_similarity(const at::Tensor& clean, const at::Tensor& esti
   const at::Tensor variance_x = blur(x.square()) - mean_x.square();
   const at::Tensor variance_y = blur(y.square()) - mean_y.square();
   const at::Tensor covariance = blur(x * y) - mean_x * mean_y;
-  const at::Tensor similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) /
-                                ((mean_x.square() + mean_y.square() + c1) *
-                                 (variance_x + variance_y + c2));
+  const at::Tensor similarity =
+      (2 * mean_x * mean_y + c1) * (2 * covariance + c2) /
+      ((mean_x.square() + mean_y.square() + c1) * (variance_x + variance_y + c2));
   return similarity.view({clean.size(0), -1}).mean(-1);
 }
 

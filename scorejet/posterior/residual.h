@@ -11,8 +11,8 @@ double peak_signal_to_noise(const at::Tensor& clean, const at::Tensor& estimate,
 
 // Structural similarity of each image to its clean one, [N], 1 where they are equal: the mean over
 // channels and over the places of an 11 x 11 Gaussian window (sd 1.5) inside the image, with the
-// constants K1 = 0.01, K2 = 0.03 of peak. Shapes: clean, estimate [N, C H W]; image_shape {C, H, W}.
-// Errors: std::invalid_argument for shapes or sides below 11. See: Wang et al. 2004.
+// constants K1 = 0.01, K2 = 0.03 of peak. Shapes: clean, estimate [N, C H W]; image_shape {C, H,
+// W}. Errors: std::invalid_argument for shapes or sides below 11. See: Wang et al. 2004.
 at::Tensor structural_similarity(const at::Tensor& clean, const at::Tensor& estimate,
                                  at::IntArrayRef image_shape, double peak = 1.0);
 
