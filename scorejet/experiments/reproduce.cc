@@ -3,6 +3,7 @@
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
 #include "scorejet/experiments/causal_order.h"
+#include "scorejet/experiments/denoising.h"
 #include "scorejet/experiments/ess.h"
 #include "scorejet/experiments/mixing.h"
 #include "scorejet/io/atomic_file.h"
@@ -16,6 +17,9 @@ const std::vector<Experiment>& experiments() {
       {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
        mixing_mnist},
       {"mixing-cifar10", "the same of photographs, at the noise level that works", mixing_cifar10},
+      {"denoise-mnist", "error bars and components of denoised digits, direct s2 and its rivals",
+       denoise_mnist},
+      {"denoise-cifar10", "the same of photographs", denoise_cifar10},
       {"causal-order", "how often causal orders by a learned diagonal of s2 are right",
        causal_order},
   };
