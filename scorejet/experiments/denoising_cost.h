@@ -4,17 +4,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <functional>
-
 #include "scorejet/experiments/table.h"
 #include "scorejet/score/score_field.h"
 
 namespace scorejet::experiments {
-
-// Largest resident memory while `body` runs, less what the process had before, in bytes; what the
-// allocator keeps of earlier work is given back first. Errors: std::runtime_error where the system
-// does not tell (/proc).
-double peak_memory(const std::function<void()>& body);
 
 // A row for: s1 alone; mean and standard deviation; mean, standard deviation and 5 components of
 // the field's own s2; 5 components by block Krylov and by subspace iteration on its s1; the whole

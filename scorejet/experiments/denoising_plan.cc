@@ -30,9 +30,8 @@ void add_single_sigmas(DenoisingPlan& plan, int64_t steps) {
   }
 }
 
-// The loss of the main models: the sketch shows leading directions without the noise of single
-// samples, the likelihood sets the variances beside them. Steps of 8 samples: at equal time more of
-// them beat larger ones.
+// The sketch shows leading directions without the noise of single samples, the likelihood sets the
+// variances beside them.
 DenoisingPlan common(const std::string& data) {
   DenoisingPlan plan;
   plan.model.data.name = data;
@@ -41,6 +40,7 @@ DenoisingPlan common(const std::string& data) {
   plan.model.model.rank = 20;
   plan.model.loss.form = "sketch";
   plan.model.loss.variance_reduction = false;
+  plan.model.loss.likelihood = 0.5;
   plan.model.train.batch = 8;
   plan.model.train.learning_rate = 1e-3;
   plan.model.train.trunk_share = 0.5;
@@ -60,8 +60,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
   plan.model.model.channels = fast ? 32 : 64;
-  plan.model.loss.likelihood = 0.2;
-  plan.model.train.steps = fast ? 800 : 16000;
+  plan.model.train.steps = fast ? 800 : 14000;
   add_structures(plan, fast ? 100 : 1000);
   add_single_sigmas(plan, fast ? 100 : 1000);
   if (fast) shorten(plan);
@@ -74,7 +73,6 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = 32;
   plan.model.model.levels = 3;
-  plan.model.loss.likelihood = 0.5;
   plan.model.train.steps = fast ? 400 : 16000;
   add_structures(plan, fast ? 50 : 1000);
   if (fast) {

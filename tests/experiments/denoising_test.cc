@@ -7,9 +7,9 @@
 #include "scorejet/base/seed.h"
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/experiments/denoising.h"
-#include "scorejet/experiments/denoising_cost.h"
 #include "scorejet/experiments/denoising_measures.h"
 #include "scorejet/experiments/denoising_methods.h"
+#include "scorejet/experiments/timing.h"
 #include "scorejet/experiments/trained_model.h"
 #include "scorejet/io/npy.h"
 #include "scorejet/io/tensor_bridge.h"
@@ -142,7 +142,7 @@ TEST(DenoisingMethods, PcaHasTheResidualsOwnDirections) {
   EXPECT_GT(product.square().sum().item<double>() / 5, 0.8);
 }
 
-TEST(DenoisingCost, PeakMemoryIsWhatABodyTakes) {
+TEST(Timing, PeakMemoryIsWhatABodyTakes) {
   constexpr double kBytes = 64e6;
   const auto take = [](double bytes) {
     return peak_memory([bytes] {
