@@ -60,9 +60,9 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
   plan.model.model.channels = fast ? 32 : 64;
-  plan.model.train.steps = fast ? 800 : 14000;
-  add_structures(plan, fast ? 100 : 1000);
-  add_single_sigmas(plan, fast ? 100 : 1000);
+  plan.model.train.steps = fast ? 800 : 11000;
+  add_structures(plan, fast ? 100 : 800);
+  add_single_sigmas(plan, fast ? 100 : 800);
   if (fast) shorten(plan);
   return plan;
 }
@@ -73,8 +73,9 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = 32;
   plan.model.model.levels = 3;
-  plan.model.train.steps = fast ? 400 : 16000;
-  add_structures(plan, fast ? 50 : 1000);
+  plan.model.train.steps = fast ? 400 : 11000;
+  add_structures(plan, fast ? 50 : 500);
+  plan.num_jacobian = 16;  // half a minute each
   if (fast) {
     shorten(plan);
     plan.num_jacobian = 2;

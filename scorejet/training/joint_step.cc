@@ -97,12 +97,16 @@ Sketch sketch_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Te
   return {v, at::stack(products, 1)};
 }
 
+// The leading vectors move the factor alone: they would have the diagonal right along a few
+// directions instead of everywhere.
 at::Tensor loss_of(const Sketch& sketch, const SymmetricOperator& s2) {
   const at::Tensor loss =
       objectives::sketch_loss(s2, sketch.v.select(1, 0), sketch.jv.select(1, 0));
   if (sketch.v.size(1) == 1) return loss;
+  const SymmetricOperator held =
+      SymmetricOperator::from_low_rank(s2.diagonal_part().detach(), s2.factor());
   return loss + objectives::kLeadingWeight *
-                    objectives::sketch_loss(s2, sketch.v.select(1, 1), sketch.jv.select(1, 1));
+                    objectives::sketch_loss(held, sketch.v.select(1, 1), sketch.jv.select(1, 1));
 }
 
 // `sketch`: of the sketch form.

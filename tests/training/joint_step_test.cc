@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "scorejet/objectives/denoising.h"
+#include "scorejet/score/autodiff_field.h"
+
 namespace scorejet::training {
 namespace {
 
@@ -98,6 +101,36 @@ TEST(JointStep, TheSketchIsThatOfTheJacobian) {
     EXPECT_NEAR(step.second, traced.second, 1e-5 * traced.second) << pair;
     EXPECT_GT(traced.second, 0.1) << pair;  // not a sum of nothing
   }
+}
+
+// The diagonal's own weights get the gradient of the isotropic sketch and nothing else.
+TEST(JointStep, LeadingVectorsMoveTheFactorAlone) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.form = objectives::Form::kSketch;
+  options.variance_reduction = false;
+  options.clip_norm = 1e30;
+  const auto of = [&](const std::string& head) {
+    std::vector<at::Tensor> parts;
+    for (const auto& range : p.parameters.ranges(head)) {
+      parts.push_back(
+          p.parameters.gradients().narrow(0, range.begin, range.end - range.begin).clone());
+    }
+    return at::cat(parts);
+  };
+  accumulate_gradients(p.model, options, p.batch, p.parameters);
+  const at::Tensor diagonal = of("s2_diagonal"), factor = of("s2_factor");
+
+  p.parameters.gradients().zero_();
+  const at::Tensor x = p.batch.x + p.batch.sigma.unsqueeze(-1) * p.batch.z;
+  const at::Tensor v = p.batch.z.roll(1, 0);
+  const at::Tensor jv = score::jacobian_vector_product(p.model, x, p.batch.sigma, v, true);
+  const at::Tensor loss = objectives::sketch_loss(*p.model.evaluate(x, p.batch.sigma, 2).s2, v, jv);
+  const at::Tensor scale = p.model.residual_scale(p.batch.sigma).square();
+  torch::autograd::backward({options.gamma * (loss / scale).mean()});
+  EXPECT_LT((of("s2_diagonal") - diagonal).norm().item<double>(),
+            1e-5 * diagonal.norm().item<double>());
+  EXPECT_GT((of("s2_factor") - factor).norm().item<double>(), 0.1 * factor.norm().item<double>());
 }
 
 TEST(JointStep, EachOrderIsClippedOnItsOwn) {
