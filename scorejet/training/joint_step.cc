@@ -72,10 +72,7 @@ at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::
     const at::Tensor jv = score::jacobian_vector_product(model, points.x, points.sigma, v, true);
     loss = objectives::sketch_loss(s2, v, jv).view({-1, size}).mean(0);
   } else if (options.variance_reduction) {
-    const objectives::HessianTriple triple{s1.narrow(0, 0, size),        s1.narrow(0, size, size),
-                                           s1.narrow(0, 2 * size, size), s2.slice(0, size),
-                                           s2.slice(size, size),         s2.slice(2 * size, size)};
-    loss = objectives::hessian_loss_antithetic(options.form, triple, batch.z, batch.sigma);
+    loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
