@@ -50,34 +50,42 @@ void mirror(float* matrix, int64_t stride, int64_t n) {
   }
 }
 
-// to[j to_stride + i] = from[i from_stride + j] for i < rows, j < columns.
+// The transpose of four rows of four.
+void transpose4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  using V = base::Vector<float, 16>::Type;
+  V row[4];
+  for (int k = 0; k < 4; ++k) row[k] = *reinterpret_cast<const V*>(from + k * from_stride);
+  const V low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+  const V high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+  const V low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  const V high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  *reinterpret_cast<V*>(to) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  *reinterpret_cast<V*>(to + to_stride) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  *reinterpret_cast<V*>(to + 2 * to_stride) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  *reinterpret_cast<V*>(to + 3 * to_stride) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+}
+
+// to[j to_stride + i] = from[i from_stride + j] for i < rows, j < columns. The longer of the two
+// goes by once: of the shorter every cache line stays until it is done with.
 void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
                int64_t to_stride) {
-  using V = base::Vector<float, 16>::Type;
   const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (int64_t i = 0; i < whole_rows; i += 4) {
-    const float* block = from + i * from_stride;
-    for (int64_t j = 0; j < whole_columns; j += 4) {
-      V row[4];
-      for (int k = 0; k < 4; ++k) row[k] = *reinterpret_cast<const V*>(block + k * from_stride + j);
-      const V low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-      const V high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-      const V low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-      const V high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-      float* out = to + j * to_stride + i;
-      *reinterpret_cast<V*>(out) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-      *reinterpret_cast<V*>(out + to_stride) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-      *reinterpret_cast<V*>(out + 2 * to_stride) =
-          __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-      *reinterpret_cast<V*>(out + 3 * to_stride) =
-          __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+  const auto block = [=](int64_t i, int64_t j) {
+    transpose4(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+  };
+  if (rows > columns) {
+    for (int64_t i = 0; i < whole_rows; i += 4) {
+      for (int64_t j = 0; j < whole_columns; j += 4) block(i, j);
     }
-    for (int64_t j = whole_columns; j < columns; ++j) {
-      for (int k = 0; k < 4; ++k) to[j * to_stride + i + k] = block[k * from_stride + j];
+  } else {
+    for (int64_t j = 0; j < whole_columns; j += 4) {
+      for (int64_t i = 0; i < whole_rows; i += 4) block(i, j);
     }
   }
-  for (int64_t i = whole_rows; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
+      to[j * to_stride + i] = from[i * from_stride + j];
+    }
   }
 }
 
