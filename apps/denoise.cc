@@ -7,15 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/denoise_errors.h"
 #include "apps/denoise_field.h"
 #include "apps/denoise_pictures.h"
+#include "apps/error_bars.h"
 #include "scorejet/base/error.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/base/seed.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
-#include "scorejet/posterior/residual.h"
 #include "scorejet/report/picture_grid.h"
 
 namespace {
@@ -23,13 +22,14 @@ namespace {
 using namespace scorejet;
 using apps::Denoiser;
 using apps::DenoiserRequest;
+using apps::ErrorBars;
 
 constexpr int64_t kComponents = 20;
-constexpr int64_t kBaselineSamples = 5000;  // training samples behind the PCA baseline
 
 struct Options {
   std::vector<std::string> paths;  // RUN and INPUT, or INPUT alone
   DenoiserRequest denoiser;
+  apps::ErrorBarOptions error_bars;
   std::string input, out;
   double sigma = 0;
   bool noisy = false, estimate = false;  // estimate: sigma from each picture
@@ -43,75 +43,9 @@ bool is_named(const std::string& input) {
   return std::find(names.begin(), names.end(), input) != names.end();
 }
 
-at::Tensor add_noise(const at::Tensor& x, double sigma, uint64_t seed, const char* stream) {
-  return x + sigma * at::randn(x.sizes(), base::make_generator(seed, stream), x.options());
-}
-
-struct Results {
-  posterior::DenoiseResult posterior;
-  double negative_part = -1;  // largest over the blocks; < 0: none was looked for
-};
-
-// All of the input's results, block by block, as one.
-Results denoise_all(const Denoiser& denoiser, const at::Tensor& x, const Options& o,
-                    int64_t components, int64_t samples) {
-  std::vector<at::Tensor> mean, variance, eigenvalues, vectors, draws;
-  Results results;
-  posterior::DenoiseResult& all = results.posterior;
-  base::Progress bar("denoise", x.size(0));
-  const int64_t rows = denoiser.block(components);
-  for (int64_t first = 0; first < x.size(0); first += rows) {
-    const int64_t count = std::min(rows, x.size(0) - first);
-    const apps::DenoisedBlock block = apps::denoise_block(
-        denoiser, x.narrow(0, first, count), o.sigma,
-        {.num_components = components, .num_samples = samples, .seed = o.seed, .first_row = first});
-    const posterior::DenoiseResult& part = block.posterior;
-    mean.push_back(part.mean);
-    if (part.variance.defined()) variance.push_back(part.variance);
-    if (components > 0) {
-      eigenvalues.push_back(part.eigenvalues);
-      vectors.push_back(part.components);
-    }
-    if (samples > 0) draws.push_back(part.samples);
-    all.num_negative_variances += part.num_negative_variances;
-    all.eigen_residual = std::max(all.eigen_residual, part.eigen_residual);
-    all.eigen_converged = all.eigen_converged && part.eigen_converged;
-    results.negative_part = std::max(results.negative_part, block.negative_part.value_or(-1));
-    bar.update(first + count, "");
-  }
-  all.mean = at::cat(mean);
-  if (!variance.empty()) all.variance = at::cat(variance);
-  if (components > 0) all.eigenvalues = at::cat(eigenvalues), all.components = at::cat(vectors);
-  if (samples > 0) all.samples = at::cat(draws);
-  return results;
-}
-
-// The training samples that the PCA baseline is made of: the run's, or those of the data set that
-// the input is the test set of; none for files.
-at::Tensor baseline_samples(const Denoiser& denoiser, const Options& o) {
-  training::DataConfig data;
-  if (denoiser.run) {
-    data = denoiser.run->config.data;
-  } else {
-    if (!is_named(o.input)) return {};
-    data.name = o.input;
-  }
-  const auto splits = data::load_splits(data.name, data.dir, data.validation);
-  return splits.train.slice(0, std::min(kBaselineSamples, splits.train.size()));
-}
-
-// Principal directions of the residuals that this denoiser leaves on training samples.
-at::Tensor baseline(const Denoiser& denoiser, const Options& o, const at::Tensor& clean,
-                    int64_t k) {
-  const at::Tensor noisy = add_noise(clean, o.sigma, o.seed, "baseline noise");
-  Denoiser means = denoiser;
-  means.covariance = apps::Covariance::kSubspace;  // which, of no components, is nothing
-  return posterior::principal_directions(clean - denoise_all(means, noisy, o, 0, 0).posterior.mean,
-                                         k);
-}
-
-void draw(const Options& o, const std::vector<int64_t>& shape, const at::Tensor& clean,
-          const at::Tensor& noisy, const posterior::DenoiseResult& result) {
+void draw(const Options& o, const std::vector<int64_t>& shape, const apps::DenoisedInput& input,
+          const posterior::DenoiseResult& result) {
+  const at::Tensor &clean = input.clean, &noisy = input.noisy;
   const int64_t rows = std::min<int64_t>(noisy.size(0), 8);
   const auto tiles = [&](const at::Tensor& x) {
     return io::from_tensor(
@@ -141,51 +75,8 @@ void draw(const Options& o, const std::vector<int64_t>& shape, const at::Tensor&
                     Colormap::kGrey, unit});
   }
   report::write_picture_grid(std::filesystem::path(o.out) / "denoised.png", grid, {},
-                             fmt::format("Denoising at sigma {:g}, with error bars", o.sigma));
-}
-
-void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser, const Options& o,
-                const at::Tensor& clean, const at::Tensor& noisy,
-                const posterior::DenoiseResult& result) {
-  const at::Tensor residual = clean - result.mean;
-  if (denoiser.image_shape.empty()) {  // no peak to speak of
-    metrics["mse_noisy"] = (clean - noisy).square().mean().item<double>();
-    metrics["mse_denoised"] = residual.square().mean().item<double>();
-  } else {
-    metrics["psnr_noisy"] = posterior::peak_signal_to_noise(clean, noisy);
-    metrics["psnr_denoised"] = posterior::peak_signal_to_noise(clean, result.mean);
-  }
-  if (result.variance.defined()) {
-    metrics["predicted_variance_over_mse"] =
-        (result.variance.mean() / residual.square().mean()).item<double>();
-  }
-  if (o.components == 0) return;
-  metrics["residual_energy_top_k"] =
-      posterior::energy_share(residual, result.components).mean().item<double>();
-  const at::Tensor samples = baseline_samples(denoiser, o);
-  if (samples.defined()) {
-    const at::Tensor directions = baseline(denoiser, o, samples, o.components);
-    metrics["residual_energy_pca_k"] =
-        posterior::energy_share(residual, directions).mean().item<double>();
-  }
-  metrics["k"] = o.components;
-}
-
-// A posterior mean is never further from the noisy point than the noise is, in the mean over
-// samples, nor from the clean one: what is has another prediction than was said, or other units.
-void warn_of_bad_mean(const Denoiser& denoiser, const Options& o, const at::Tensor& clean,
-                      const at::Tensor& noisy, const at::Tensor& mean) {
-  constexpr double kSlack = 1.1;  // few samples, and networks that are not quite right
-  const double noise = o.sigma * o.sigma * kSlack;
-  const bool far = (noisy - mean).square().mean().item<double>() > noise;
-  const bool worse = clean.defined() && (clean - mean).square().mean().item<double>() > noise;
-  if (!far && !worse) return;
-  const std::string hint =
-      denoiser.run ? ""
-                   : fmt::format(" (is --predicts {} right, and the units of the data?)",
-                                 o.denoiser.predicts);
-  apps::print_notice(fmt::format("the mean is further from the {} than the noise{}",
-                                 worse ? "clean input" : "noisy input", hint));
+                             fmt::format("Denoising at sigma {:g}, with {}error bars", o.sigma,
+                                         o.error_bars.calibrated ? "calibrated " : ""));
 }
 
 data::Dataset read_input(const Options& o) {
@@ -255,54 +146,81 @@ Pictures find_pictures(const Options& o) {
                                                        : o.components,
                       .samples = second ? o.samples : 0,
                       .limit = o.limit,
-                      .seed = o.seed};
+                      .seed = o.seed,
+                      .error_bars = o.error_bars};
   pictures.files = apps::inspect_pictures(*pictures.run, pictures.options);
   pictures.one_by_one = o.estimate || !apps::all_of_run(*pictures.run, pictures.files);
+  if (pictures.one_by_one && !second && (o.samples > 0 || o.error_bars.level)) {
+    base::fail_argument("denoise",
+                        "--samples and --level need a run with an s2 for pictures of any size; got "
+                        "{}, which has none",
+                        o.denoiser.run);
+  }
   return pictures;
+}
+
+// The arrays of posterior.npz.
+io::NamedArrays to_arrays(const apps::DenoisedInput& input, const ErrorBars& bars,
+                          const posterior::DenoiseResult& result) {
+  const posterior::Interval interval = apps::intervals(bars, result);
+  const at::Tensor sd = result.variance.defined() ? result.variance.sqrt() : at::Tensor();
+  io::NamedArrays arrays;
+  for (const auto& [name, tensor] : {std::pair{"clean", input.clean},
+                                     {"noisy", input.noisy},
+                                     {"mean", result.mean},
+                                     {"standard_deviation", sd},
+                                     {"lower", interval.lower},
+                                     {"upper", interval.upper},
+                                     {"eigenvalues", result.eigenvalues},
+                                     {"components", result.components},
+                                     {"samples", result.samples}}) {
+    if (tensor.defined()) arrays[name] = io::from_tensor(tensor);
+  }
+  return arrays;
 }
 
 void denoise(Options o) {
   take_paths(o);
+  apps::open_error_bars(o.error_bars, o.denoiser);
   Pictures pictures = find_pictures(o);
   if (pictures.one_by_one) {
     io::make_writable_directory(o.out);
     return apps::denoise_pictures(*pictures.run, pictures.files, pictures.options);
   }
-  const data::Dataset input =
+  const ErrorBars bars = apps::error_bars_at(o.error_bars, o.sigma);
+  const data::Dataset samples =
       pictures.files.empty() ? read_input(o) : apps::load_pictures(pictures.files);
-  const Denoiser denoiser = apps::open_denoiser(o.denoiser, input);
-  if (!denoiser.has_variance() && o.samples > 0) {
-    base::fail_argument("denoise", "--samples needs a covariance: --covariance exact, or an s2");
+  const Denoiser denoiser = apps::open_denoiser(o.denoiser, samples);
+  if (!denoiser.has_variance() && (o.samples > 0 || bars.level)) {
+    base::fail_argument("denoise", "{} needs a covariance: --covariance exact, or an s2",
+                        bars.level ? "--level" : "--samples");
   }
-  if (o.components < 0) o.components = std::min(kComponents, input.dim());
-  const int64_t count = o.limit > 0 ? std::min(o.limit, input.size()) : input.size();
-  const at::Tensor x = input.slice(0, count);
-  const at::Tensor clean = o.noisy ? at::Tensor() : x;
-  const at::Tensor noisy = o.noisy ? x : add_noise(x, o.sigma, o.seed, "input noise");
+  if (o.components < 0) o.components = std::min(kComponents, samples.dim());
+  const int64_t count = o.limit > 0 ? std::min(o.limit, samples.size()) : samples.size();
+  apps::DenoisedInput input{{}, samples.slice(0, count), o.sigma};
+  if (!o.noisy) {
+    input.clean = input.noisy;
+    input.noisy = apps::add_noise(input.clean, o.sigma, o.seed, "input noise");
+  }
   io::make_writable_directory(o.out);
-  const Results results = denoise_all(denoiser, noisy, o, o.components, o.samples);
-  const posterior::DenoiseResult& result = results.posterior;
+  const apps::DenoisedSamples denoised = apps::denoise_samples(denoiser, input.noisy, o.sigma,
+                                                               {.num_components = o.components,
+                                                                .num_samples = o.samples,
+                                                                .seed = o.seed,
+                                                                .temperature = bars.temperature});
+  const posterior::DenoiseResult& result = denoised.posterior;
   if (denoiser.run) apps::print_notice(training::sigma_notice(*denoiser.run, o.sigma));
   apps::print_notice(apps::covariance_notice(denoiser));
-  warn_of_bad_mean(denoiser, o, clean, noisy, result.mean);
+  apps::print_notice(apps::mean_notice(denoiser, o.denoiser.predicts, input, result.mean));
   if (result.num_negative_variances > 0) {
     apps::print_notice(fmt::format(
-        "{} of {} variances are negative: their standard deviations are NaN (magenta in pictures)",
-        result.num_negative_variances, result.variance.numel()));
+        "{} of {} variances are negative: their standard deviations{} are NaN (magenta in "
+        "pictures)",
+        result.num_negative_variances, result.variance.numel(),
+        bars.level ? " and intervals" : ""));
   }
-
-  io::NamedArrays arrays{{"noisy", io::from_tensor(noisy)}, {"mean", io::from_tensor(result.mean)}};
-  if (clean.defined()) arrays["clean"] = io::from_tensor(clean);
-  if (result.variance.defined()) {
-    arrays["standard_deviation"] = io::from_tensor(result.variance.sqrt());
-  }
-  if (o.components > 0) {
-    arrays["eigenvalues"] = io::from_tensor(result.eigenvalues);
-    arrays["components"] = io::from_tensor(result.components);
-  }
-  if (o.samples > 0) arrays["samples"] = io::from_tensor(result.samples);
   const std::filesystem::path out = o.out;
-  io::write_npz(out / "posterior.npz", arrays);
+  io::write_npz(out / "posterior.npz", to_arrays(input, bars, result));
 
   nlohmann::ordered_json metrics;
   metrics["kind"] = "denoise";
@@ -313,14 +231,24 @@ void denoise(Options o) {
   metrics["covariance"] = apps::covariance_name(denoiser.covariance);
   metrics["num_samples"] = count;
   metrics["sigma"] = o.sigma;
-  if (clean.defined()) put_errors(metrics, denoiser, o, clean, noisy, result);
+  std::optional<data::Dataset> train;
+  at::Tensor counted;
+  if (input.clean.defined()) {
+    apps::put_errors(metrics, denoiser, input, result.mean);
+    if (o.components > 0 || bars.level) train = apps::training_set(denoiser, o.input);
+    if (train && bars.level) counted = data::varying_coordinates(*train);
+  }
+  apps::put_error_bars(metrics, bars, result, input.clean, counted);
+  if (input.clean.defined() && o.components > 0) {
+    apps::put_residual_energy(metrics, denoiser, input, result, train, o.seed);
+  }
   if (result.variance.defined()) {
     metrics["num_negative_variances"] = result.num_negative_variances;
   }
-  if (results.negative_part >= 0) metrics["negative_part"] = results.negative_part;
+  if (denoised.negative_part) metrics["negative_part"] = *denoised.negative_part;
   if (denoiser.run) metrics["train_seconds"] = denoiser.run->train_seconds;
-  if (!input.image_shape.empty()) {
-    draw(o, input.image_shape, clean, noisy, result);
+  if (!samples.image_shape.empty()) {
+    draw(o, samples.image_shape, input, result);
     metrics["pictures"] = {{{"file", "denoised.png"},
                             {"caption",
                              "Posterior of each noisy image: mean, standard deviation, "
@@ -328,11 +256,12 @@ void denoise(Options o) {
   }
   if (!pictures.files.empty()) {
     pictures.options.components = o.components;
-    metrics["files"] = apps::write_pictures(pictures.files, pictures.options, clean, noisy, result);
+    metrics["files"] =
+        apps::write_pictures(pictures.files, pictures.options, input.clean, input.noisy, result);
   }
   io::write_file(out / "metrics.json", metrics.dump(2) + "\n");
   for (const auto& [key, value] : metrics.items()) {
-    if (value.is_number()) fmt::print("{:<30} {:.6g}\n", key, value.get<double>());
+    if (value.is_number()) fmt::print("{:<32} {:.6g}\n", key, value.get<double>());
   }
   if (!result.eigen_converged) {
     fmt::print("components reached a relative residual of {:.1e} only\n", result.eigen_residual);
@@ -345,7 +274,8 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "denoise",
       "Denoise with uncertainty: posterior.npz (mean, standard_deviation, components, eigenvalues, "
-      "samples), pictures, metrics.json. PNGs may have any size; each gets NAME_mean.png, "
+      "samples; lower and upper with --level), pictures, metrics.json. PNGs may have any size; "
+      "each gets NAME_mean.png, "
       "NAME_sd.png, NAME_components.png and NAME.npz.\n\n"
       "With a run: RUN INPUT. With anyone's network: --denoiser FILE.pt --predicts KIND INPUT, a "
       "TorchScript file that takes (x) or (x, sigma), x [B, C, H, W] for images and [B, D] for "
@@ -353,7 +283,9 @@ void scorejet::apps::add_denoise(CLI::App& app) {
       "  scorejet denoise runs/mnist test --sigma 0.5 --pcs 20 --limit 1000 --out "
       "runs/mnist/denoise\n"
       "  scorejet denoise --denoiser denoiser.pt --predicts clean mnist --sigma 0.5 --pcs 3 "
-      "--limit 100 --out denoised");
+      "--limit 100 --out denoised\n"
+      "  scorejet calibrate runs/mnist --sigma 0.5 && scorejet denoise runs/mnist test --sigma 0.5 "
+      "--calibrated --level 0.9 --out runs/mnist/calibrated");
   auto o = std::make_shared<Options>();
   command
       ->add_option(
@@ -395,6 +327,12 @@ void scorejet::apps::add_denoise(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->default_str("20 or D");
   command->add_option("--samples", o->samples, "posterior samples a sample")->capture_default_str();
+  command->add_option("--level", o->error_bars.level,
+                      "write the intervals (lower, upper) that hold a clean coordinate with this "
+                      "probability, above 0 and below 1");
+  command->add_flag("--calibrated", o->error_bars.calibrated,
+                    "multiply covariances by the temperature that `scorejet calibrate` fitted to "
+                    "RUN, and take its widths for intervals");
   command->add_option("--limit", o->limit, "first samples only; 0: all")->capture_default_str();
   command->add_option("--seed", o->seed, "random seed")->capture_default_str();
   command->add_option("--device", o->denoiser.device, "auto, cpu, cuda or cuda:N")

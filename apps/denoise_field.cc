@@ -7,6 +7,7 @@
 
 #include "scorejet/base/device.h"
 #include "scorejet/base/error.h"
+#include "scorejet/base/progress.h"
 #include "scorejet/linalg/lanczos.h"
 #include "scorejet/posterior/components.h"
 #include "scorejet/posterior/gaussian.h"
@@ -80,7 +81,7 @@ void check_mean(const Denoiser& denoiser, const at::Tensor& mean, int64_t first_
 
 // From the Jacobian of s1 in full. Its symmetric part need not be that of a covariance: variances
 // are as they are, draws are of the nearest covariance.
-void add_exact(DenoisedBlock& block, const posterior::Gaussian& gaussian,
+void add_exact(DenoisedSamples& block, const posterior::Gaussian& gaussian,
                const posterior::DenoiseOptions& options) {
   posterior::DenoiseResult& result = block.posterior;
   const linalg::SymmetricOperator& covariance = gaussian.covariance();
@@ -111,17 +112,51 @@ void move_to_cpu(posterior::DenoiseResult& result) {
   }
 }
 
+// Samples at a time, with so many components each.
+int64_t block_rows(const Denoiser& denoiser, int64_t components) {
+  if (denoiser.covariance == Covariance::kLearned) return kBlock;
+  if (denoiser.covariance == Covariance::kSubspace) return components > 0 ? kSubspaceBlock : kBlock;
+  return std::clamp<int64_t>(kMaxBytes / exact_bytes(denoiser.field->dim()), 1, kBlock);
+}
+
+// The posterior at rows x [B, D], x on the CPU; samples are numbered from options.first_row on.
+DenoisedSamples denoise_block(const Denoiser& denoiser, const at::Tensor& x, double sigma,
+                              const posterior::DenoiseOptions& options) {
+  const at::Tensor points = x.to(denoiser.device), level = at::full({}, sigma, points.options());
+  DenoisedSamples block;
+  posterior::DenoiseResult& result = block.posterior;
+  const bool exact = denoiser.covariance == Covariance::kExact;
+  if (denoiser.covariance == Covariance::kLearned) {
+    result = posterior::denoise(*denoiser.field, points, level, options);
+    check_mean(denoiser, result.mean, options.first_row);
+  } else {
+    at::NoGradGuard no_grad;
+    result.mean = points + sigma * sigma * denoiser.field->evaluate(points, level, 1).s1;
+    check_mean(denoiser, result.mean, options.first_row);
+  }
+  if (denoiser.covariance == Covariance::kSubspace && options.num_components > 0) {
+    const posterior::Components top = posterior::top_components(
+        *denoiser.field, points, level, {.count = options.num_components, .direct = false});
+    result.eigenvalues = top.values * options.temperature;
+    result.components = top.vectors;
+    result.eigen_residual = top.residual;
+    result.eigen_converged = top.converged;
+  }
+  if (exact) {
+    const score::AutodiffField field(*denoiser.field);
+    const score::Jet jet = field.evaluate(points, level, 2);
+    add_exact(block, posterior::Gaussian::from_jet(points, level, jet).scaled(options.temperature),
+              options);
+  }
+  move_to_cpu(result);
+  return block;
+}
+
 }  // namespace
 
 const char* covariance_name(Covariance value) {
   constexpr const char* kNames[] = {"learned", "subspace", "exact"};
   return kNames[static_cast<int>(value)];
-}
-
-int64_t Denoiser::block(int64_t components) const {
-  if (covariance == Covariance::kLearned) return kBlock;
-  if (covariance == Covariance::kSubspace) return components > 0 ? kSubspaceBlock : kBlock;
-  return std::clamp<int64_t>(kMaxBytes / exact_bytes(field->dim()), 1, kBlock);
 }
 
 Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& input) {
@@ -143,35 +178,44 @@ Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& inpu
   return denoiser;
 }
 
-DenoisedBlock denoise_block(const Denoiser& denoiser, const at::Tensor& x, double sigma,
-                            const posterior::DenoiseOptions& options) {
-  const at::Tensor points = x.to(denoiser.device), level = at::full({}, sigma, points.options());
-  DenoisedBlock block;
-  posterior::DenoiseResult& result = block.posterior;
-  const bool exact = denoiser.covariance == Covariance::kExact;
-  if (denoiser.covariance == Covariance::kLearned) {
-    result = posterior::denoise(*denoiser.field, points, level, options);
-    check_mean(denoiser, result.mean, options.first_row);
-  } else {
-    at::NoGradGuard no_grad;
-    result.mean = points + sigma * sigma * denoiser.field->evaluate(points, level, 1).s1;
-    check_mean(denoiser, result.mean, options.first_row);
+DenoisedSamples denoise_samples(const Denoiser& denoiser, const at::Tensor& x, double sigma,
+                                const posterior::DenoiseOptions& options) {
+  std::vector<at::Tensor> mean, variance, eigenvalues, components, samples;
+  DenoisedSamples all;
+  posterior::DenoiseResult& result = all.posterior;
+  base::Progress bar("denoise", x.size(0));
+  const int64_t rows = block_rows(denoiser, options.num_components);
+  for (int64_t first = 0; first < x.size(0); first += rows) {
+    const int64_t count = std::min(rows, x.size(0) - first);
+    posterior::DenoiseOptions block_options = options;
+    block_options.first_row = options.first_row + first;
+    const DenoisedSamples block =
+        denoise_block(denoiser, x.narrow(0, first, count), sigma, block_options);
+    const posterior::DenoiseResult& part = block.posterior;
+    mean.push_back(part.mean);
+    if (part.variance.defined()) variance.push_back(part.variance);
+    if (options.num_components > 0) {
+      eigenvalues.push_back(part.eigenvalues);
+      components.push_back(part.components);
+    }
+    if (options.num_samples > 0) samples.push_back(part.samples);
+    result.num_negative_variances += part.num_negative_variances;
+    result.eigen_residual = std::max(result.eigen_residual, part.eigen_residual);
+    result.eigen_converged = result.eigen_converged && part.eigen_converged;
+    if (block.negative_part) {
+      all.negative_part = std::max(all.negative_part.value_or(0), *block.negative_part);
+    }
+    bar.update(first + count, "");
   }
-  if (denoiser.covariance == Covariance::kSubspace && options.num_components > 0) {
-    const posterior::Components top = posterior::top_components(
-        *denoiser.field, points, level, {.count = options.num_components, .direct = false});
-    result.eigenvalues = top.values;
-    result.components = top.vectors;
-    result.eigen_residual = top.residual;
-    result.eigen_converged = top.converged;
-  }
-  if (exact) {
-    const score::AutodiffField field(*denoiser.field);
-    add_exact(block, posterior::Gaussian::from_jet(points, level, field.evaluate(points, level, 2)),
-              options);
-  }
-  move_to_cpu(result);
-  return block;
+  const auto join = [](const std::vector<at::Tensor>& parts) {
+    return parts.empty() ? at::Tensor() : at::cat(parts);
+  };
+  result.mean = join(mean);
+  result.variance = join(variance);
+  result.eigenvalues = join(eigenvalues);
+  result.components = join(components);
+  result.samples = join(samples);
+  return all;
 }
 
 std::string covariance_notice(const Denoiser& denoiser) {

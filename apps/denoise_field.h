@@ -41,7 +41,6 @@ struct Denoiser {
   Covariance covariance = Covariance::kLearned;
 
   bool has_variance() const { return covariance != Covariance::kSubspace; }
-  int64_t block(int64_t components) const;  // samples at a time, with so many components each
 };
 
 // Opens it for samples like those of `input`; a network of a file is tried on its first two, at the
@@ -51,18 +50,17 @@ struct Denoiser {
 // numbers a sample); what score::TorchScriptField says of the file.
 Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& input);
 
-struct DenoisedBlock {
+struct DenoisedSamples {
   posterior::DenoiseResult posterior;  // on the CPU
-  // Negative part of an exact covariance against its positive one, summed over eigenvalues; drawn
-  // samples leave it out. Only where samples were drawn from one.
+  // Negative part of an exact covariance against its positive one, summed over eigenvalues, the
+  // largest over blocks; drawn samples leave it out. Only where samples were drawn from one.
   std::optional<double> negative_part;
 };
 
-// The posterior at rows x [B, D] of a noise level, x on the CPU.
-// Errors: std::domain_error for a mean that is not finite, naming sample (from options.first_row
-// on) and coordinate; std::invalid_argument for samples without a covariance.
-DenoisedBlock denoise_block(const Denoiser& denoiser, const at::Tensor& x, double sigma,
-                            const posterior::DenoiseOptions& options);
+// The posterior at rows x [N, D] of a noise level, x on the CPU, in blocks, with a progress bar.
+// Errors: std::domain_error for a mean that is not finite, naming sample and coordinate.
+DenoisedSamples denoise_samples(const Denoiser& denoiser, const at::Tensor& x, double sigma,
+                                const posterior::DenoiseOptions& options);
 
 // What to tell a user of a denoiser without standard deviations; "" where it has them.
 std::string covariance_notice(const Denoiser& denoiser);

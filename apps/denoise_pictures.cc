@@ -99,6 +99,11 @@ io::NamedArrays to_arrays(const PictureFile& file, const Denoised& d) {
   if (d.result.variance.defined()) {
     arrays["standard_deviation"] = image(d.result.variance.sqrt());
   }
+  const posterior::Interval interval = intervals(file.error_bars, d.result);
+  if (interval.lower.defined()) {
+    arrays["lower"] = image(interval.lower);
+    arrays["upper"] = image(interval.upper);
+  }
   if (d.result.components.defined()) {
     arrays["eigenvalues"] = io::from_tensor(d.result.eigenvalues);
     arrays["components"] =
@@ -147,6 +152,16 @@ Json write_one(const PictureFile& file, const io::Picture& picture, const Pictur
     said.append(fmt::format(", PSNR {:.2f} -> {:.2f} dB", line["psnr_noisy"].get<double>(),
                             line["psnr_denoised"].get<double>()));
   }
+  put_error_bars(line, file.error_bars, d.result, d.clean, {});
+  if (file.error_bars.calibrated) {
+    said.append(fmt::format(", temperature {:.4g}", file.error_bars.temperature));
+  }
+  if (line.contains("coverage")) {
+    said.append(fmt::format(", coverage {:.3f}", line["coverage"].get<double>()));
+  }
+  if (line.contains("coverage_raw")) {
+    said.append(fmt::format(" (raw {:.3f})", line["coverage_raw"].get<double>()));
+  }
   line["clipped_mean"] = clipped;
   if (d.result.variance.defined()) {
     line["sd_white"] = file.sigma;
@@ -185,7 +200,8 @@ Denoised denoise_one(const training::Run& run, const PictureFile& file, const io
                               {.num_components = std::min(o.components, field->dim()),
                                .num_samples = o.samples,
                                .seed = o.seed,
-                               .first_row = 3 * number});
+                               .first_row = 3 * number,
+                               .temperature = file.error_bars.temperature});
   for (at::Tensor* t :
        {&result.mean, &result.variance, &result.eigenvalues, &result.components, &result.samples}) {
     if (t->defined()) *t = t->cpu();
@@ -244,12 +260,18 @@ std::vector<PictureFile> inspect_pictures(const training::Run& run, const Pictur
     }
     const io::Picture picture = io::read_picture(path);
     const auto& size = picture.samples.shape;
-    files.push_back({path, {size[2], size[0], size[1]}, o.sigma});
+    files.push_back({path, {size[2], size[0], size[1]}, o.sigma, {}});
     if (size[2] % shape[0] != 0) {
       base::fail_argument("denoise", "{} must have {} channels, as the run has; it is grey",
                           path.string(), shape[0]);
     }
     if (o.estimate) files.back().sigma = estimate(files.back(), picture);
+    try {
+      files.back().error_bars = error_bars_at(o.error_bars, files.back().sigma);
+    } catch (const std::domain_error& error) {
+      if (!o.estimate) throw;
+      base::fail_domain("denoise", "{}, sigma estimated: {}", path.string(), error.what());
+    }
   }
   return files;
 }
@@ -298,6 +320,11 @@ void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& 
                     "than training saw, and eigenvalues are too large",
                     larger->path.string(), trained[2], trained[1]));
   }
+  if (o.error_bars.calibrated && !all_of_run(run, files)) {
+    print_notice(
+        fmt::format("the correction was fitted to images of {} x {}: other sizes take it as it is",
+                    trained[2], trained[1]));
+  }
   Json lines = Json::array(), shown = Json::array();
   std::set<std::string> notices;
   int64_t negative = 0;
@@ -318,6 +345,11 @@ void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& 
     shown.push_back({{"file", name + (o.components > 0 ? "_components.png" : "_mean.png")},
                      {"caption", fmt::format("Posterior of {}, sigma {:.4g}.",
                                              file.path.filename().string(), file.sigma)}});
+  }
+  if (negative > 0) {
+    print_notice(fmt::format(
+        "{} variances are negative: their standard deviations{} are NaN (0 in pictures)", negative,
+        o.error_bars.level ? " and intervals" : ""));
   }
   Json metrics;
   metrics["kind"] = "denoise";

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "apps/error_bars.h"
 #include "scorejet/data/dataset.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/training/run_folder.h"
@@ -23,12 +24,14 @@ struct PictureOptions {
   int64_t components = 0, samples = 0;
   int64_t limit = 0;  // first pictures only; 0: all
   uint64_t seed = 0;
+  ErrorBarOptions error_bars;
 };
 
 struct PictureFile {
   std::filesystem::path path;
   std::vector<int64_t> shape;  // {channels, height, width}
   double sigma = 0;            // as given, or estimated
+  ErrorBars error_bars;        // at that sigma
 };
 
 // Whether the input is a .png or a folder.
@@ -36,7 +39,7 @@ bool holds_pictures(const std::filesystem::path& input);
 
 // Reads every picture once, so that whatever is wrong with one stops the command before the work.
 // Errors: std::runtime_error for files, std::invalid_argument for pictures that the run's model
-// cannot take, std::domain_error for an estimate of no noise.
+// cannot take, std::domain_error for an estimate of no noise, or a sigma that was not calibrated.
 std::vector<PictureFile> inspect_pictures(const training::Run& run, const PictureOptions& options);
 
 // Whether all have the shape that the run was trained on.

@@ -10,6 +10,7 @@
 
 #include "scorejet/experiments/mixing_chains.h"
 #include "scorejet/experiments/mixing_measures.h"
+#include "scorejet/experiments/trained_model.h"
 #include "scorejet/experiments/workers.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/tensor_bridge.h"
@@ -55,7 +56,7 @@ Lab open_lab(const MixingPlan& plan, const ReproduceOptions& options) {
   const std::string& data = plan.model.data.name;
   const auto folder = options.out / "model";
   const Task train{fmt::format("{} model of {} steps", data, plan.model.train.steps),
-                   [=] { return Json(prepare_model(plan, folder)); }};
+                   [=] { return Json(prepare_model(plan.model, folder)); }};
   Lab lab{plan, options, std::make_shared<LazyArena>(plan, options.out), ""};
   const Json steps = run_tasks("score model", {train}, lab.journal())[0];
   lab.prefix = fmt::format("{}, model of {} steps, judge of {}, ", data, steps.get<int64_t>(),

@@ -120,26 +120,6 @@ void add_changes(const ClassChanges& changes, const CourseRequest& request, doub
 
 }  // namespace
 
-int64_t prepare_model(const MixingPlan& plan, const std::filesystem::path& folder) {
-  const auto checkpoint = folder / "checkpoints" / "last.safetensors";
-  const bool begun = std::filesystem::exists(checkpoint);
-  if (!begun || training::checkpoint_number(checkpoint, "step") <
-                    static_cast<double>(plan.model.train.steps)) {
-    training::train(plan.model, {.out = folder, .resume = begun, .device = "cpu"});
-  }
-  const training::Run run = training::load_run(folder, "cpu");
-  const training::NoiseConfig &noise = run.config.noise, &wanted = plan.model.noise;
-  if (run.config.data.name != plan.model.data.name || noise.sigma != wanted.sigma ||
-      noise.sigma_max != wanted.sigma_max || run.model->max_order() < 2) {
-    base::fail_runtime("experiments::mixing",
-                       "{} must hold a model of {} of order 2 at sigma {} to {}; got one of {} of "
-                       "order {} at {} to {}",
-                       folder.string(), plan.model.data.name, wanted.sigma, wanted.sigma_max,
-                       run.config.data.name, run.model->max_order(), noise.sigma, noise.sigma_max);
-  }
-  return run.step;
-}
-
 MixingArena open_arena(const MixingPlan& plan, const std::filesystem::path& out) {
   const training::DataConfig& data = plan.model.data;
   data::DatasetSplits splits = data::load_splits(data.name, data.dir, data.validation);

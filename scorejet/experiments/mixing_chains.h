@@ -21,11 +21,6 @@ struct MixingArena {
   Judge judge;
 };
 
-// Trains the score model in `folder`, or goes on where it was left, or does nothing. Returns the
-// number of its steps. Errors: std::runtime_error when `folder` holds a model of other data or
-// noise, or one without s2.
-int64_t prepare_model(const MixingPlan& plan, const std::filesystem::path& folder);
-
 // Loads the score model, and the judge or trains it: on the images as they are and, for half of
 // each batch, as the score model denoises them at one of the plan's noise levels.
 MixingArena open_arena(const MixingPlan& plan, const std::filesystem::path& out);

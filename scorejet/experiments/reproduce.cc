@@ -3,8 +3,10 @@
 #include "scorejet/base/error.h"
 #include "scorejet/experiments/accuracy.h"
 #include "scorejet/experiments/causal_order.h"
+#include "scorejet/experiments/denoising.h"
 #include "scorejet/experiments/ess.h"
 #include "scorejet/experiments/mixing.h"
+#include "scorejet/experiments/speed.h"
 #include "scorejet/io/atomic_file.h"
 
 namespace scorejet::experiments {
@@ -16,6 +18,10 @@ const std::vector<Experiment>& experiments() {
       {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
        mixing_mnist},
       {"mixing-cifar10", "the same of photographs, at the noise level that works", mixing_cifar10},
+      {"denoise-mnist", "error bars and components of denoised digits, direct s2 and its rivals",
+       denoise_mnist},
+      {"denoise-cifar10", "the same of photographs", denoise_cifar10},
+      {"speed", "what a direct s2 costs against the Jacobian of s1, in time and memory", speed},
       {"causal-order", "how often causal orders by a learned diagonal of s2 are right",
        causal_order},
   };

@@ -56,10 +56,17 @@ std::vector<Recalibration> read_recalibrations(const std::filesystem::path& file
                         entry.at("levels").get<std::vector<double>>(),
                         entry.at("widths").get<std::vector<double>>(),
                         entry.at("component_widths").get<std::vector<double>>()});
+      if (!(fitted.back().sigma > 0 && fitted.back().temperature > 0)) {
+        base::fail_runtime(kWhere, "{} must have positive sigmas and temperatures; got {} and {}",
+                           file.string(), fitted.back().sigma, fitted.back().temperature);
+      }
       if (fitted.back().levels.size() != fitted.back().widths.size()) {
         base::fail_runtime(kWhere, "{} must have a width a level; got {} for {}", file.string(),
                            fitted.back().widths.size(), fitted.back().levels.size());
       }
+    }
+    if (fitted.empty()) {
+      base::fail_runtime(kWhere, "{} must hold a correction a sigma; got none", file.string());
     }
     return fitted;
   } catch (const nlohmann::json::exception& error) {

@@ -21,7 +21,7 @@ void write_calibration(const std::filesystem::path& file,
                        const std::vector<CalibrationRecord>& records);
 
 // The corrections of every σ. Errors: std::runtime_error naming the file: missing (and the command
-// that makes it) or malformed.
+// that makes it), malformed, or of none.
 std::vector<Recalibration> read_recalibrations(const std::filesystem::path& file);
 
 }  // namespace scorejet::posterior

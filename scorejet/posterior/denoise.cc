@@ -26,6 +26,7 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
   if (options.num_samples < 0) {
     base::fail_argument(kWhere, "num_samples must be >= 0; got {}", options.num_samples);
   }
+  base::check_positive(kWhere, "temperature", options.temperature);
   const bool second = field.max_order() >= 2;
   if (!second && (options.num_components > 0 || options.num_samples > 0)) {
     base::fail_argument(
@@ -38,7 +39,7 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
     result.mean = tweedie::posterior_mean(x, levels, jet.s1);
     return result;
   }
-  const Gaussian gaussian = Gaussian::from_jet(x, levels, jet);
+  const Gaussian gaussian = Gaussian::from_jet(x, levels, jet).scaled(options.temperature);
   result.mean = gaussian.mean();
   result.variance = gaussian.variance();
   result.num_negative_variances = (result.variance < 0).sum().item<int64_t>();

@@ -15,6 +15,7 @@ struct DenoiseOptions {
   int64_t num_samples = 0;     // draws from the Gaussian posterior a sample
   uint64_t seed = 0;           // of the draws; row i of the batch draws by (seed, i)
   int64_t first_row = 0;       // number of the first row, when a long batch comes in pieces
+  double temperature = 1;      // times every covariance; > 0 (see calibration.h)
 };
 
 struct DenoiseResult {
@@ -28,12 +29,13 @@ struct DenoiseResult {
   bool eigen_converged = true;
 };
 
-// Math: mean x̃ + σ² s1, covariance σ² I + σ⁴ s2 (tweedie/); eigenpairs by Lanczos; samples
-// mean + √d ∘ ε₁ + U ε₂ for a covariance diag(d) + U Uᵀ, by eigh for a dense one.
+// Math: mean x̃ + σ² s1, covariance (σ² I + σ⁴ s2) times the temperature (tweedie/); eigenpairs by
+// Lanczos; samples mean + √d ∘ ε₁ + U ε₂ for a covariance diag(d) + U Uᵀ, by eigh for a dense one.
 // Shapes: x [B, D]; sigma a scalar or [B], in units of x. A field without second order gives the
 // mean only (then K and S must be 0).
-// Errors: std::invalid_argument for shapes and options; std::domain_error for NaN in x, σ <= 0, or
-// samples asked of a covariance with a negative part (a free parameterisation).
+// Errors: std::invalid_argument for shapes and options; std::domain_error for NaN in x, σ <= 0, a
+// temperature <= 0, or samples asked of a covariance with a negative part (a free
+// parameterisation).
 DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
                       const DenoiseOptions& options);
 

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "scorejet/objectives/likelihood.h"
+#include "scorejet/objectives/sketch.h"
 #include "scorejet/objectives/third_order.h"
 #include "scorejet/score/autodiff_field.h"
 
@@ -61,16 +63,56 @@ at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& whole, cons
                                                    -batch.z, batch.sigma));
 }
 
-at::Tensor second_loss(const ScoreModel& model, const Points& points, const at::Tensor& s1,
-                       const SymmetricOperator& s2, const NoisyBatch& batch,
-                       const at::Tensor& scale, const LossOptions& options) {
+// Vectors at each point, and Jᵀ times them.
+struct Sketch {
+  at::Tensor v, jv;  // [B, m, D]
+};
+
+// An isotropic one, from the noise of another sample: independent of the point; and with a factor
+// one in its span.
+at::Tensor sketch_vectors(const SymmetricOperator& s2, const NoisyBatch& batch) {
+  const int64_t copies = s2.batch() / batch.z.size(0);
+  const at::Tensor isotropic = batch.z.roll(1, 0).repeat({copies, 1});
+  if (s2.structure() != linalg::Structure::kLowRank) return isotropic.unsqueeze(1);
+  const at::Tensor w = batch.z.roll(2, 0).narrow(1, 0, s2.rank()).repeat({copies, 1});
+  return at::stack({isotropic, objectives::leading_vectors(s2, w)}, 1);
+}
+
+// By tracing s1 anew.
+Sketch make_sketch(const ScoreModel& model, const Points& points, const SymmetricOperator& s2,
+                   const NoisyBatch& batch) {
+  const at::Tensor v = sketch_vectors(s2, batch);
+  return {v, score::TracedJacobian(model, points.x, points.sigma).apply_transposed(v)};
+}
+
+// Through the graph of s1 that the step has anyway: s1 from `leaf`, which stands for `features`.
+Sketch sketch_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Tensor& features,
+                      const at::Tensor& x, const SymmetricOperator& s2, const NoisyBatch& batch) {
+  const at::Tensor v = sketch_vectors(s2, batch);
+  std::vector<at::Tensor> products;
+  for (int64_t i = 0; i < v.size(1); ++i) {
+    const auto pulled = torch::autograd::grad({s1}, {leaf, x}, {v.select(1, i)}, true);
+    products.push_back(pulled[1] + torch::autograd::grad({features}, {x}, {pulled[0]}, true)[0]);
+  }
+  return {v, at::stack(products, 1)};
+}
+
+at::Tensor loss_of(const Sketch& sketch, const SymmetricOperator& s2) {
+  const at::Tensor loss =
+      objectives::sketch_loss(s2, sketch.v.select(1, 0), sketch.jv.select(1, 0));
+  if (sketch.v.size(1) == 1) return loss;
+  return loss + objectives::kLeadingWeight *
+                    objectives::sketch_loss(s2, sketch.v.select(1, 1), sketch.jv.select(1, 1));
+}
+
+// `sketch`: of the sketch form.
+at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const Sketch& sketch,
+                       const NoisyBatch& batch, const at::Tensor& scale,
+                       const LossOptions& options) {
   const int64_t size = batch.x.size(0);
   at::Tensor loss;
   if (options.form == objectives::Form::kSketch) {
-    // The noise of another sample: independent of the point, as the sketch needs.
-    const at::Tensor v = batch.z.roll(1, 0).repeat({points.x.size(0) / size, 1});
-    const at::Tensor jv = score::jacobian_vector_product(model, points.x, points.sigma, v, true);
-    loss = objectives::sketch_loss(s2, v, jv).view({-1, size}).mean(0);
+    loss = loss_of(sketch, s2).view({-1, size}).mean(0);
   } else if (options.variance_reduction) {
     loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
   } else {
@@ -174,11 +216,18 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   const auto d = static_cast<double>(model.dim());
   StepLosses losses;
   losses.first = first_loss(jet.s1, batch, scale, options.variance_reduction).item<double>() / d;
-  const auto value = [&](const auto& loss) {
-    return loss(model, points, jet.s1, *jet.s2, batch, scale, options).template item<double>() / d;
-  };
-  losses.second = order < 2 ? kNaN : value(second_loss);
-  losses.third = order < 3 ? kNaN : value(third_loss);
+  if (order < 2) {
+    losses.second = losses.third = kNaN;
+    return losses;
+  }
+  const Sketch sketch = options.form == objectives::Form::kSketch
+                            ? make_sketch(model, points, *jet.s2, batch)
+                            : Sketch{};
+  losses.second = second_loss(jet.s1, *jet.s2, sketch, batch, scale, options).item<double>() / d;
+  losses.third =
+      order < 3
+          ? kNaN
+          : third_loss(model, points, jet.s1, *jet.s2, batch, scale, options).item<double>() / d;
   return losses;
 }
 
@@ -188,20 +237,35 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   clips.clear();
   parameters.gradients().zero_();
   const int order = model.max_order();
-  const Points points = make_points(batch, options, order);
+  Points points = make_points(batch, options, order);
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
+  const bool sketched = order >= 2 && options.form == objectives::Form::kSketch;
+  const bool learned = model.learns_first();
+  if (sketched && learned) points.x.requires_grad_();
   const nets::Network::Features features =
       model.features(points.x, points.sigma, std::min(order, 2));
 
   StepLosses losses;
   losses.second = losses.third = kNaN;
-  const bool learned = model.learns_first();
   const at::Tensor first_leaf = features.first.detach().requires_grad_(learned);
   at::Tensor s1;
   {
     at::AutoGradMode enabled(learned);
     s1 = model.first_order(first_leaf, points.x, points.sigma);
+  }
+  at::Tensor second_leaf;
+  std::optional<SymmetricOperator> s2;
+  Sketch sketch;
+  if (order >= 2) {
+    second_leaf = features.second.detach().requires_grad_();
+    s2 = model.second_order(second_leaf, points.sigma);
+  }
+  if (sketched && learned) {
+    sketch = sketch_through(s1, first_leaf, features.first, points.x, *s2, batch);
+    points.x = points.x.detach();
+  } else if (sketched) {
+    sketch = make_sketch(model, points, *s2, batch);
   }
   const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
   if (learned) torch::autograd::backward({loss1});
@@ -215,10 +279,8 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
     return losses;
   }
 
-  const at::Tensor second_leaf = features.second.detach().requires_grad_();
-  const SymmetricOperator s2 = model.second_order(second_leaf, points.sigma);
   const at::Tensor loss2 =
-      options.gamma * second_loss(model, points, s1.detach(), s2, batch, scale, options);
+      options.gamma * second_loss(s1.detach(), *s2, sketch, batch, scale, options);
   torch::autograd::backward({loss2});
   losses.second = loss2.item<double>() / (options.gamma * d);
 
@@ -246,8 +308,8 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   const auto second = learned ? heads : complement(third, parameters.size());
   const at::Tensor gradients = parameters.gradients();
   if (order >= 3) {
-    const at::Tensor loss3 =
-        options.gamma3 * third_loss(model, points, s1.detach(), s2.detach(), batch, scale, options);
+    const at::Tensor loss3 = options.gamma3 * third_loss(model, points, s1.detach(), s2->detach(),
+                                                         batch, scale, options);
     losses.third = loss3.item<double>() / (options.gamma3 * d);
     if (model.options().network.share_trunk) {
       const at::Tensor below = gradients.clone();

@@ -182,8 +182,25 @@ TEST(Calibration, FileGivesTheCorrectionsBack) {
   EXPECT_EQ(back.temperature, record.fitted.temperature);
   EXPECT_EQ(back.widths, record.fitted.widths);
   EXPECT_EQ(back.component_widths, record.fitted.component_widths);
-  io::write_file(file, "[{\"sigma\": 1}]");
-  EXPECT_THROW(read_recalibrations(file), std::runtime_error);
+  const auto refusal = [&](const std::string& text) {
+    io::write_file(file, text);
+    return testing::error_of([&] { read_recalibrations(file); });
+  };
+  for (
+      const auto& [text, expected] : std::vector<std::pair<std::string, std::string>>{
+          {"[{\"sigma\": 1}]", "must be what scorejet calibrate wrote"},
+          {"0", "must be what scorejet calibrate wrote"},
+          {"[", "must be what scorejet calibrate wrote"},
+          {"[]", "must hold a correction a sigma; got none"},
+          {R"([{"sigma": 1, "temperature": 0, "levels": [], "widths": [], "component_widths": []}])",
+           "must have positive sigmas and temperatures; got 1 and 0"},
+          {R"([{"sigma": 1, "temperature": 1, "levels": [0.5], "widths": [],
+                 "component_widths": []}])",
+           "must have a width a level; got 0 for 1"}}) {
+    const std::string error = refusal(text);
+    EXPECT_NE(error.find(expected), std::string::npos) << error;
+    EXPECT_NE(error.find(file.string()), std::string::npos) << error;
+  }
 }
 
 TEST(Calibration, RefusesLevelsThatFewSamplesCannotTell) {

@@ -242,6 +242,39 @@ TEST(Denoise, GivesTheGaussiansNumbers) {
   EXPECT_TRUE(result.samples.equal(g.sample(3, 8, 10)));
 }
 
+TEST(Denoise, TemperatureMultipliesTheCovariance) {
+  constexpr double kTemperature = 2.7;
+  constexpr int64_t kDraws = 20000;
+  const distributions::GaussianMixture mixture = make_mixture();
+  const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
+  const Gaussian g = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
+  const DenoiseResult plain = denoise(mixture, x, sigma, {.num_components = 3});
+  const DenoiseResult scaled =
+      denoise(mixture, x, sigma,
+              {.num_components = 3, .num_samples = kDraws, .seed = 8, .temperature = kTemperature});
+  EXPECT_TRUE(scaled.mean.equal(plain.mean));
+  EXPECT_LT(relative(scaled.variance, kTemperature * plain.variance), 1e-14);
+  EXPECT_LT(relative(scaled.eigenvalues, kTemperature * plain.eigenvalues), 1e-10);
+  EXPECT_LT(relative(scaled.components, plain.components), 1e-8);
+  // 50 entries of the draws' covariance, each at 5 standard errors √((cᵢᵢ cⱼⱼ + cᵢⱼ²)/n): a false
+  // alarm in 30,000 seeds.
+  const at::Tensor offset = scaled.samples - g.mean().unsqueeze(1);
+  const at::Tensor drawn = at::matmul(offset.transpose(1, 2), offset) / kDraws;
+  const auto worst = [&](const at::Tensor& exact) {
+    const at::Tensor variance = exact.diagonal(0, 1, 2);
+    const at::Tensor spread = variance.unsqueeze(1) * variance.unsqueeze(2) + exact.square();
+    return largest((drawn - exact) / (spread / kDraws).sqrt());
+  };
+  EXPECT_LT(worst(kTemperature * g.covariance().dense()), 5);
+  EXPECT_GT(worst(g.covariance().dense()), 5);  // the control: no temperature
+  for (const double bad : {0.0, -1.0, double{NAN}, double{INFINITY}}) {
+    EXPECT_NE(message([&] {
+                denoise(mixture, x, sigma, {.temperature = bad});
+              }).find("[posterior::denoise] temperature must be positive and finite; got"),
+              std::string::npos);
+  }
+}
+
 TEST(Regions, AreTheCoordinatesOfAnImage) {
   // 2 channels, 3 rows, 4 columns.
   EXPECT_TRUE(box_indices({2, 3, 4}, 1, 2, 2, 2)

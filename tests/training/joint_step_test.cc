@@ -86,6 +86,20 @@ TEST(JointStep, TrunkTakesNoMoreThanItsShareOfTheSecondOrder) {
   EXPECT_GT((bounded - alone).norm().item<double>(), 1e-3 * alone.norm().item<double>());
 }
 
+// The step takes Jᵀ v through the graph of its own s1; a validation traces s1 anew.
+TEST(JointStep, TheSketchIsThatOfTheJacobian) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.form = objectives::Form::kSketch;
+  for (const bool pair : {false, true}) {
+    options.variance_reduction = pair;
+    const StepLosses step = accumulate_gradients(p.model, options, p.batch, p.parameters);
+    const StepLosses traced = evaluate_losses(p.model, options, p.batch);
+    EXPECT_NEAR(step.second, traced.second, 1e-5 * traced.second) << pair;
+    EXPECT_GT(traced.second, 0.1) << pair;  // not a sum of nothing
+  }
+}
+
 TEST(JointStep, EachOrderIsClippedOnItsOwn) {
   const Problem p = make_problem();
   LossOptions options;

@@ -1,0 +1,85 @@
+#include <fmt/format.h>
+
+#include "scorejet/experiments/denoising.h"
+
+namespace scorejet::experiments {
+namespace {
+
+// Beside the main model: other structures of s2, trained for `steps`.
+void add_structures(DenoisingPlan& plan, int64_t steps) {
+  training::RunConfig config = plan.model;
+  config.train.steps = steps;
+  for (const int64_t rank : {5, 50}) {
+    config.model.rank = rank;
+    plan.sides.push_back({fmt::format("rank{}", rank), config});
+  }
+  config.model.s2 = "diagonal";
+  plan.sides.push_back({"diagonal", config});
+}
+
+// One model for each sigma alone, and their twin: the main model's own settings, as many steps.
+void add_single_sigmas(DenoisingPlan& plan, int64_t steps) {
+  training::RunConfig config = plan.model;
+  config.train.steps = steps;
+  plan.twin = "twin";
+  plan.sides.push_back({plan.twin, config});
+  for (const double sigma : plan.sigmas) {
+    config.noise.sigma = sigma;
+    config.noise.sigma_max = 0;
+    plan.sides.push_back({fmt::format("sigma{:g}", sigma), config, false});
+  }
+}
+
+// The sketch shows leading directions without the noise of single samples, the likelihood sets the
+// variances beside them.
+DenoisingPlan common(const std::string& data) {
+  DenoisingPlan plan;
+  plan.model.data.name = data;
+  plan.model.noise.sigma_max = 1.0;
+  plan.model.model.s2 = "low_rank";
+  plan.model.model.rank = 20;
+  plan.model.loss.form = "sketch";
+  plan.model.loss.variance_reduction = false;
+  plan.model.loss.likelihood = 0.5;
+  plan.model.train.batch = 8;
+  plan.model.train.learning_rate = 1e-3;
+  plan.model.train.trunk_share = 0.5;
+  return plan;
+}
+
+void shorten(DenoisingPlan& plan) {
+  plan.num_images = 100;
+  plan.num_jacobian = 8;
+  plan.num_residuals = 500;
+}
+
+}  // namespace
+
+DenoisingPlan denoise_mnist_plan(bool fast) {
+  DenoisingPlan plan = common("mnist");
+  plan.sigmas = {0.3, 0.5, 1.0};
+  plan.model.noise.sigma = 0.3;
+  plan.model.model.channels = fast ? 32 : 64;
+  plan.model.train.steps = fast ? 800 : 14000;
+  add_structures(plan, fast ? 100 : 1000);
+  add_single_sigmas(plan, fast ? 100 : 1000);
+  if (fast) shorten(plan);
+  return plan;
+}
+
+DenoisingPlan denoise_cifar10_plan(bool fast) {
+  DenoisingPlan plan = common("cifar10");
+  plan.sigmas = {0.25, 0.5, 1.0};
+  plan.model.noise.sigma = 0.25;
+  plan.model.model.channels = 32;
+  plan.model.model.levels = 3;
+  plan.model.train.steps = fast ? 400 : 16000;
+  add_structures(plan, fast ? 50 : 1000);
+  if (fast) {
+    shorten(plan);
+    plan.num_jacobian = 2;
+  }
+  return plan;
+}
+
+}  // namespace scorejet::experiments

@@ -1,0 +1,125 @@
+#include "scorejet/experiments/speed.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "scorejet/base/progress.h"
+#include "scorejet/base/seed.h"
+#include "scorejet/base/threads.h"
+#include "scorejet/experiments/table.h"
+#include "scorejet/experiments/timing.h"
+#include "scorejet/io/atomic_file.h"
+#include "scorejet/models/score_model.h"
+#include "scorejet/score/autodiff_field.h"
+
+namespace scorejet::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kSigma = 0.5;
+
+struct Size {
+  std::vector<int64_t> image_shape;
+  int64_t levels;
+};
+
+std::unique_ptr<models::ScoreModel> make_model(const Size& size, int64_t rank) {
+  models::ScoreModelOptions options;
+  options.network.image_shape = size.image_shape;
+  options.network.dim = size.image_shape[0] * size.image_shape[1] * size.image_shape[2];
+  options.network.levels = size.levels;
+  options.network.rank = rank;
+  const at::Tensor ones = at::ones({options.network.dim});
+  return std::make_unique<models::ScoreModel>(options, 0.2 * ones, 0.1 * ones);
+}
+
+at::Tensor images(int64_t count, int64_t dim) {
+  return at::rand({count, dim}, base::make_generator(0, "speed"));
+}
+
+at::Tensor levels(const at::Tensor& x) { return at::full({x.size(0)}, kSigma); }
+
+void direct(const models::ScoreModel& model, const at::Tensor& x) {
+  at::NoGradGuard no_grad;
+  model.evaluate(x, levels(x), 2);
+}
+
+void by_autodiff(const models::ScoreModel& model, const at::Tensor& x, int64_t copies) {
+  const score::TracedJacobian jacobian(model, x, levels(x), copies);
+  jacobian.apply_transposed(at::eye(model.dim()).unsqueeze(0));
+}
+
+// How many products at once take the least time, by trying a few of them each.
+int64_t fastest_copies(const models::ScoreModel& model, const at::Tensor& x) {
+  constexpr int64_t kProducts = 256;
+  const std::vector<int64_t> candidates{1, 4, 16, 64, 256};
+  std::vector<Way> ways;
+  for (const int64_t copies : candidates) {
+    ways.push_back({[&, copies] {
+                      const score::TracedJacobian jacobian(model, x, levels(x), copies);
+                      jacobian.apply_transposed(
+                          at::eye(model.dim()).narrow(0, 0, kProducts).unsqueeze(0));
+                    },
+                    3});
+  }
+  const std::vector<double> seconds = median_seconds(ways);
+  return candidates[static_cast<size_t>(std::min_element(seconds.begin(), seconds.end()) -
+                                        seconds.begin())];
+}
+
+Rows measure(const Size& size, const std::vector<int64_t>& ranks) {
+  constexpr int64_t kBatch = 16;
+  std::vector<std::unique_ptr<models::ScoreModel>> networks;
+  for (const int64_t rank : ranks) networks.push_back(make_model(size, rank));
+  const models::ScoreModel& any = *networks.front();  // s1 is the same network at every rank
+  const at::Tensor x = images(kBatch, any.dim()), one = x.narrow(0, 0, 1);
+  const int64_t copies = fastest_copies(any, one);
+  std::vector<Way> ways{{[&] { by_autodiff(any, one, copies); }, 3}};
+  for (const auto& network : networks) ways.push_back({[&] { direct(*network, x); }});
+  const std::vector<double> seconds = median_seconds(ways);
+  const double autodiff_bytes = peak_memory([&] { by_autodiff(any, one, copies); });
+  Rows rows;
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const double each = seconds[i + 1] / static_cast<double>(kBatch);
+    const double bytes = peak_memory([&] { direct(*networks[i], one); });
+    rows.push_back({{"dim", any.dim()},
+                    {"rank", ranks[i]},
+                    {"direct_seconds", each},
+                    {"autodiff_seconds", seconds[0]},
+                    {"ratio", seconds[0] / each},
+                    {"direct_mb", bytes / 1e6},
+                    {"autodiff_mb", autodiff_bytes / 1e6},
+                    {"products_at_once", copies},
+                    {"threads", base::num_threads()}});
+  }
+  return rows;
+}
+
+}  // namespace
+
+void speed(const ReproduceOptions& options) {
+  const std::vector<int64_t> ranks =
+      options.fast ? std::vector<int64_t>{20, 50} : std::vector<int64_t>{20, 50, 200, 1000};
+  std::vector<Size> sizes{{{1, 28, 28}, 2}};
+  if (!options.fast) sizes.push_back({{3, 32, 32}, 3});
+  Rows table;
+  base::Progress bar("speed", static_cast<int64_t>(sizes.size()));
+  int64_t done = 0;
+  for (const Size& size : sizes) {
+    for (const Json& row : measure(size, ranks)) table.push_back(row);
+    bar.update(++done, "");
+  }
+  write_table(options.out / "table", table);
+  const std::string text =
+      "# Seconds and peak memory an image, direct s2 against the Jacobian of s1\n\n" +
+      markdown_table(table);
+  io::write_file(options.out / "table.md", text);
+  fmt::print("{}\n{}\n", text, (options.out / "table.md").string());
+}
+
+}  // namespace scorejet::experiments

@@ -1,0 +1,16 @@
+// What a second-order score costs (after Meng et al. 2021, the comparison of computational cost):
+// the direct s2 of a network against the Jacobian of the s1 of the same network. Change sizes,
+// ranks and networks in speed.cc.
+#pragma once
+
+#include "scorejet/experiments/reproduce.h"
+
+namespace scorejet::experiments {
+
+// Writes table.{csv,json,md}: for images of 784 and 3,072 numbers and ranks 20, 50, 200 and 1,000
+// seconds and peak memory an image of s1 with the whole direct s2 (a diagonal and a factor), and of
+// all D vector-Jacobian products of s1, as many at once as is fastest. Networks are as they are
+// initialised: weights do not change what they cost.
+void speed(const ReproduceOptions& options);
+
+}  // namespace scorejet::experiments
