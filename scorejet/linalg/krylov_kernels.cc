@@ -1,12 +1,12 @@
 #include "scorejet/linalg/krylov_kernels.h"
 
-#include <cstring>
+#include "scorejet/base/simd.h"
 
 namespace scorejet::linalg {
 namespace {
 
-#define SCOREJET_INLINE __attribute__((always_inline)) inline
-#define SCOREJET_LAMBDA __attribute__((always_inline))
+using base::sum_lanes;
+using base::Vector;
 
 // Keeps a row's register for both columns: GCC would load it again, a sixth slower.
 #if defined(__x86_64__) && !defined(__clang__)
@@ -14,27 +14,6 @@ namespace {
 #else
 #define SCOREJET_HOLD(value)
 #endif
-
-// kBytes of T in one register, as GCC's and Clang's vector extension; may start at any T.
-template <typename T, int kBytes>
-struct Vector {
-  typedef T Type __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
-  static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
-};
-
-// Σ over the lanes, halves first: a short chain of additions.
-template <typename T, int kBytes>
-SCOREJET_INLINE T sum_lanes(const typename Vector<T, kBytes>::Type& lanes) {
-  if constexpr (kBytes == sizeof(T)) {
-    return lanes[0];
-  } else {
-    using Half = typename Vector<T, kBytes / 2>::Type;
-    Half part[2];
-    std::memcpy(part, &lanes, kBytes);
-    part[0] += part[1];
-    return sum_lanes<T, kBytes / 2>(part[0]);
-  }
-}
 
 // The sums of kRows rows' products with kColumns vectors, a register each. Eight of them hide the
 // latency of a fused multiply-add.
@@ -218,11 +197,9 @@ SCOREJET_KERNELS(avx512, __attribute__((target("avx512f"))), 64)
 template <typename T>
 KrylovKernels<T> choose() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f")) return table_avx512<T>();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return table_avx2<T>();
-  }
+  const base::SimdLevel level = base::simd_level();
+  if (level == base::SimdLevel::kAvx512) return table_avx512<T>();
+  if (level == base::SimdLevel::kAvx2) return table_avx2<T>();
 #endif
   return table_baseline<T>();
 }

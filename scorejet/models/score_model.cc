@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "scorejet/base/check.h"
+#include "scorejet/models/bounded_factor.h"
 #include "scorejet/score/padded_field.h"
 
 namespace scorejet::models {
@@ -13,10 +14,6 @@ namespace {
 
 constexpr double kVarianceFloor = 1e-5;      // keeps the covariance positive in float32 too
 constexpr double kSoftplusOne = 0.54132485;  // ln(e − 1): softplus of it is 1
-constexpr double kFactorBound = 4.0;         // of c_out
-
-// A smooth bound: u for small u, ±kFactorBound for large.
-at::Tensor bounded(const at::Tensor& u) { return u * (1 + (u / kFactorBound).square()).rsqrt(); }
 
 // Where entry (i, k, l) of a symmetric tensor stands among those with i <= k <= l, in order. [D³]
 at::Tensor symmetric_index(int64_t d) {
@@ -185,8 +182,7 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
     return SymmetricOperator::from_low_rank(diagonal,
                                             (p.scale * p.relative).unsqueeze(-1) * raw.factor);
   }
-  return SymmetricOperator::from_low_rank(
-      diagonal, p.scale.unsqueeze(-1) * bounded(raw.factor / root(raw.factor.size(2))));
+  return SymmetricOperator::from_low_rank(diagonal, bounded_factor(raw.factor, p.scale));
 }
 
 linalg::SymmetricTensor ScoreModel::third_order(const at::Tensor& features,

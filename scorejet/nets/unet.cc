@@ -4,6 +4,7 @@
 #include <torch/nn/init.h>
 
 #include "scorejet/base/error.h"
+#include "scorejet/nets/pixel_maps.h"
 
 namespace scorejet::nets {
 namespace {
@@ -152,7 +153,7 @@ at::Tensor UNet::fold(const at::Tensor& x) const {
 }
 
 at::Tensor UNet::unfold(const at::Tensor& maps) const {
-  return at::pixel_shuffle(maps.contiguous(), options_.patch).flatten(1);
+  return pixels_of(maps, options_.patch).flatten(1);
 }
 
 at::Tensor UNet::unfold_columns(const at::Tensor& maps, int64_t rank) const {

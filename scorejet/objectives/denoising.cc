@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "scorejet/base/check.h"
+#include "scorejet/objectives/fused_hessian_loss.h"
 
 namespace scorejet::objectives {
 namespace {
@@ -67,17 +68,18 @@ at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1
          (z * (s1_plus - s1_minus)).sum(-1) / sigma;
 }
 
-at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
-                        const at::Tensor& z, const at::Tensor& sigma) {
+at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                              const at::Tensor& z, const at::Tensor& sigma) {
   check("objectives::hessian_loss", s1, z, sigma);
   const Fit f = fit(form, s1, s2, z, sigma);
   return 0.5 * f.h.frobenius_squared() + target_product(f, sigma);
 }
 
-at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
-                                   const at::Tensor& sigma) {
-  const at::Tensor pair = 0.5 * (hessian_loss(form, triple.s1_plus, triple.s2_plus, z, sigma) +
-                                 hessian_loss(form, triple.s1_minus, triple.s2_minus, -z, sigma));
+at::Tensor hessian_loss_antithetic_plain(Form form, const HessianTriple& triple,
+                                         const at::Tensor& z, const at::Tensor& sigma) {
+  const at::Tensor pair =
+      0.5 * (hessian_loss_plain(form, triple.s1_plus, triple.s2_plus, z, sigma) +
+             hessian_loss_plain(form, triple.s1_minus, triple.s2_minus, -z, sigma));
   // The control variate needs zero mean over z given x: w = C z, without s1.
   const SymmetricOperator h = fit(form, triple.s1_clean, triple.s2_clean, z, sigma).h;
   if (form == Form::kProduct) return pair - target_product({h, z}, sigma);
@@ -85,6 +87,45 @@ at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const
   return pair - (linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square();
 }
 
+at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                        const at::Tensor& z, const at::Tensor& sigma) {
+  if (!can_fuse_hessian_loss(form, {s1}, {s2}, z, sigma) || s1.size(0) != z.size(0)) {
+    return hessian_loss_plain(form, s1, s2, z, sigma);
+  }
+  return fused_hessian_loss(form, {s1}, {s2}, z, sigma);
+}
+
+at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
+                                   const at::Tensor& sigma) {
+  const std::vector<at::Tensor> s1{triple.s1_plus, triple.s1_minus, triple.s1_clean};
+  const std::vector<SymmetricOperator> s2{triple.s2_plus, triple.s2_minus, triple.s2_clean};
+  if (!can_fuse_hessian_loss(form, s1, s2, z, sigma)) {
+    return hessian_loss_antithetic_plain(form, triple, z, sigma);
+  }
+  return fused_hessian_loss(form, s1, s2, z, sigma);
+}
+
+at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
+                                         const SymmetricOperator& s2, const at::Tensor& z,
+                                         const at::Tensor& sigma) {
+  const int64_t size = z.size(0);
+  base::check_shape("objectives::hessian_loss_antithetic", "s1", s1, {3 * size, z.size(1)});
+  base::check_shape("objectives::hessian_loss_antithetic", "s2's diagonal", s2.diagonal(),
+                    {3 * size, z.size(1)});
+  const auto at = [&](int64_t point) { return s1.narrow(0, point * size, size); };
+  return hessian_loss_antithetic_plain(
+      form,
+      {at(0), at(1), at(2), s2.slice(0, size), s2.slice(size, size), s2.slice(2 * size, size)}, z,
+      sigma);
+}
+
+at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                                   const at::Tensor& z, const at::Tensor& sigma) {
+  if (!can_fuse_hessian_loss(form, {s1}, {s2}, z, sigma) || s1.size(0) != 3 * z.size(0)) {
+    return hessian_loss_antithetic_plain(form, s1, s2, z, sigma);
+  }
+  return fused_hessian_loss(form, {s1}, {s2}, z, sigma);
+}
 at::Tensor sketch_loss(const SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv) {
   base::check_shape("objectives::sketch_loss", "v", v, {s2.batch(), s2.dim()});
   base::check_shape("objectives::sketch_loss", "jv", jv, v.sizes());

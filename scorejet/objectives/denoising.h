@@ -40,8 +40,12 @@ at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1
 // the diagonal entries only.
 // Cost: O(B D r²) time and O(B D r) memory for low rank; nothing of size B·D·D.
 // Errors: std::invalid_argument for shapes, or kSketch, which has a loss of its own below.
+// Low rank in float32 on the CPU goes through fused_hessian_loss.h, everything else through
+// hessian_loss_plain, the same in tensor operations.
 at::Tensor hessian_loss(Form form, const at::Tensor& s1, const linalg::SymmetricOperator& s2,
                         const at::Tensor& z, const at::Tensor& sigma);
+at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const linalg::SymmetricOperator& s2,
+                              const at::Tensor& z, const at::Tensor& sigma);
 
 // The three evaluations that variance reduction of order 2 needs.
 struct HessianTriple {
@@ -56,6 +60,17 @@ struct HessianTriple {
 // same expectation as hessian_loss; its variance stays bounded as σ → 0.
 at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
                                    const at::Tensor& sigma);
+at::Tensor hessian_loss_antithetic_plain(Form form, const HessianTriple& triple,
+                                         const at::Tensor& z, const at::Tensor& sigma);
+// Both with the three evaluations as one batch of 3B, those at x + σz first, then x − σz, then
+// x: one gradient of that batch where slices would be added up from three as large.
+// Shapes: s1 [3B, D]; s2 of 3B; z [B, D]; sigma [B].
+at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1,
+                                   const linalg::SymmetricOperator& s2, const at::Tensor& z,
+                                   const at::Tensor& sigma);
+at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
+                                         const linalg::SymmetricOperator& s2, const at::Tensor& z,
+                                         const at::Tensor& sigma);
 
 // Order 2 from a sketch: ½‖s2 v − J v‖², whose mean over v with E vvᵀ = I is ½‖s2 − J‖² less what
 // no s2 of its structure can reach. jv = J v (or Jᵀ v), held constant. v independent of x̃.

@@ -29,6 +29,7 @@ void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& o
   FlatParameters parameters(model.network());
   AdamState adam = make_adam_state(parameters.values());
   const at::Tensor others = mask_first(parameters);
+  std::vector<GradientScale> clips;
   for (int64_t step = 0; step < options.steps; ++step) {
     const auto index = static_cast<uint64_t>(step);
     at::Generator noise = base::make_generator(options.seed, "noise", index);
@@ -36,7 +37,7 @@ void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& o
     batch.x = draw(options.batch, base::make_generator(options.seed, "train", index));
     batch.z = at::randn(batch.x.sizes(), noise, batch.x.options());
     batch.sigma = at::full({options.batch}, options.sigma, batch.x.options());
-    const StepLosses losses = accumulate_gradients(model, options.loss, batch, parameters);
+    const StepLosses losses = compute_gradients(model, options.loss, batch, parameters, clips);
     if (!std::isfinite(losses.first_gradient + losses.second_gradient + losses.third_gradient)) {
       base::fail_runtime(
           "training::fit", "the gradient must be finite; got s1 {}, s2 {}, s3 {} at {}",
@@ -48,7 +49,7 @@ void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& o
       parameters.gradients().mul_(others);  // without gradient and momentum Adam moves nothing
       adam.first_moment.mul_(others);
     }
-    adam_step(adam, parameters.values(), parameters.gradients(), rate, options.ema);
+    adam_step(adam, parameters.values(), parameters.gradients(), rate, options.ema, clips);
     if (options.on_step) options.on_step();
   }
   at::Tensor(parameters.values()).copy_(adam.average);

@@ -118,10 +118,7 @@ at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const 
   if (options.form == objectives::Form::kSketch) {
     loss = loss_of(sketch, s2).view({-1, size}).mean(0);
   } else if (options.variance_reduction) {
-    const objectives::HessianTriple triple{s1.narrow(0, 0, size),        s1.narrow(0, size, size),
-                                           s1.narrow(0, 2 * size, size), s2.slice(0, size),
-                                           s2.slice(size, size),         s2.slice(2 * size, size)};
-    loss = objectives::hessian_loss_antithetic(options.form, triple, batch.z, batch.sigma);
+    loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
@@ -184,27 +181,18 @@ std::vector<at::Tensor> own_parameters(const ScoreModel& model, const std::strin
   return own;
 }
 
-double gradient_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges) {
-  double squares = 0;
-  for (const auto& range : ranges) {
-    const double norm = flat.narrow(0, range.begin, range.end - range.begin).norm().item<double>();
-    squares += norm * norm;
-  }
-  return std::sqrt(squares);
-}
-
-void scale_ranges(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
-                  double factor) {
-  for (const auto& range : ranges)
-    flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
-}
-
-// Clips one group of parameters and returns its norm before.
+// A group of parameters whose gradient is to be clipped: its norm before, and in `clips` its scale.
 double clip_group(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
-                  double bound) {
-  const double norm = gradient_norm(flat, ranges);
-  if (norm > bound) scale_ranges(flat, ranges, bound / norm);
+                  double bound, std::vector<GradientScale>& clips) {
+  const double norm = range_norm(flat, ranges);
+  for (const auto& range : ranges) clips.push_back({range, norm > bound ? bound / norm : 1.0});
   return norm;
+}
+
+void apply_clips(const std::vector<GradientScale>& clips, const at::Tensor& flat) {
+  for (const auto& [range, factor] : clips) {
+    if (factor != 1) flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
+  }
 }
 
 // What the given ranges leave over.
@@ -247,8 +235,10 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   return losses;
 }
 
-StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
-                                const NoisyBatch& batch, const FlatParameters& parameters) {
+StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options,
+                             const NoisyBatch& batch, const FlatParameters& parameters,
+                             std::vector<GradientScale>& clips) {
+  clips.clear();
   parameters.gradients().zero_();
   const int order = model.max_order();
   Points points = make_points(batch, options, order);
@@ -289,7 +279,7 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
   if (order < 2) {
     torch::autograd::backward({features.first}, {first_gradient});
     const std::vector<FlatParameters::Range> all{{0, parameters.size()}};
-    losses.first_gradient = clip_group(parameters.gradients(), all, options.clip_norm);
+    losses.first_gradient = clip_group(parameters.gradients(), all, options.clip_norm, clips);
     return losses;
   }
 
@@ -329,15 +319,28 @@ StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& opti
       const at::Tensor below = gradients.clone();
       gradients.zero_();
       torch::autograd::backward({loss3});
-      clip_group(gradients, shared, options.trunk_share * gradient_norm(below, shared));
+      std::vector<GradientScale> share;
+      clip_group(gradients, shared, options.trunk_share * range_norm(below, shared), share);
+      apply_clips(share, gradients);
       gradients.add_(below);
     } else {
       torch::autograd::backward({loss3}, {}, c10::nullopt, false, own_parameters(model, "s3"));
     }
-    losses.third_gradient = clip_group(gradients, third, options.clip_norm);
+    losses.third_gradient = clip_group(gradients, third, options.clip_norm, clips);
   }
-  losses.first_gradient = learned ? clip_group(gradients, shared, options.clip_norm) : kNaN;
-  losses.second_gradient = clip_group(gradients, second, options.clip_norm);
+  losses.first_gradient = learned ? clip_group(gradients, shared, options.clip_norm, clips) : kNaN;
+  losses.second_gradient = clip_group(gradients, second, options.clip_norm, clips);
+  std::sort(clips.begin(), clips.end(), [](const GradientScale& a, const GradientScale& b) {
+    return a.range.begin < b.range.begin;
+  });
+  return losses;
+}
+
+StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
+                                const NoisyBatch& batch, const FlatParameters& parameters) {
+  std::vector<GradientScale> clips;
+  const StepLosses losses = compute_gradients(model, options, batch, parameters, clips);
+  apply_clips(clips, parameters.gradients());
   return losses;
 }
 

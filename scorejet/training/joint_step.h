@@ -5,10 +5,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
 #include "scorejet/training/flat_parameters.h"
+#include "scorejet/training/optimiser.h"
 
 namespace scorejet::training {
 
@@ -52,5 +54,9 @@ StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& o
 // not differentiated (but for the sketch form); the trunk is then one of order 2's own parameters.
 StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters);
+// The same with bound (3) left to the optimiser: `clips` is set to what it must scale.
+StepLosses compute_gradients(const models::ScoreModel& model, const LossOptions& options,
+                             const NoisyBatch& batch, const FlatParameters& parameters,
+                             std::vector<GradientScale>& clips);
 
 }  // namespace scorejet::training

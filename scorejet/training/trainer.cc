@@ -200,6 +200,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     return budget > 0 ? std::max(by_steps, elapsed() / budget) : by_steps;
   };
   base::Progress bar("train", config.train.steps, state.adam.step);
+  std::vector<GradientScale> clips;
   StepLosses mean;
   int64_t in_mean = 0;
   bool stopped = false;
@@ -207,7 +208,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const int64_t step = state.adam.step;
     const NoisyBatch batch =
         to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
-    const StepLosses losses = accumulate_gradients(*model, losses_options, batch, parameters);
+    const StepLosses losses = compute_gradients(*model, losses_options, batch, parameters, clips);
     if (!all_finite(losses, *model)) {
       base::fail_runtime("training::train",
                          "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
@@ -219,7 +220,8 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     }
     const double rate =
         scheduled_rate(config.train.learning_rate, step, config.train.warmup, progress_at(step));
-    adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema);
+    adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema,
+              clips);
 
     const int64_t done = state.adam.step;
     stopped = options.stop && options.stop->load();

@@ -154,5 +154,29 @@ TEST(JointStep, EachOrderIsClippedOnItsOwn) {
   EXPECT_GT(std::sqrt(all - own), 0.01);  // the first order is not drowned
 }
 
+TEST(JointStep, ClippingLeftToTheOptimiserIsTheSame) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.gamma = 1e6;
+  options.clip_norm = 0.5;
+  std::vector<GradientScale> clips;
+  const StepLosses left = compute_gradients(p.model, options, p.batch, p.parameters, clips);
+  AdamState one = make_adam_state(p.parameters.values()), other = one;
+  other.first_moment = one.first_moment.clone();
+  other.second_moment = one.second_moment.clone();
+  other.average = one.average.clone();
+  const at::Tensor values = p.parameters.values().clone(), again = values.clone();
+  adam_step(one, values, p.parameters.gradients(), 0.01, 0.99, clips);
+  EXPECT_GT(p.parameters.gradients().norm().item<double>(), 1e3) << "not clipped in place";
+
+  const StepLosses losses = accumulate_gradients(p.model, options, p.batch, p.parameters);
+  EXPECT_EQ(left.second_gradient, losses.second_gradient);
+  adam_step(other, again, p.parameters.gradients(), 0.01, 0.99);
+  EXPECT_LT((one.first_moment - other.first_moment).abs().max().item<double>(),
+            1e-6 * other.first_moment.abs().max().item<double>());
+  EXPECT_LT((one.second_moment - other.second_moment).abs().max().item<double>(),
+            1e-6 * other.second_moment.abs().max().item<double>());
+}
+
 }  // namespace
 }  // namespace scorejet::training

@@ -1,0 +1,84 @@
+#include "scorejet/models/bound_kernels.h"
+
+#include <cmath>
+
+#include "scorejet/base/simd.h"
+
+namespace scorejet::models {
+namespace {
+
+constexpr float kInverseBound = 0.25F;
+
+// The compiler vectorises these (CMakeLists.txt lets it take the square root without errno).
+SCOREJET_INLINE float shrink(float u) {
+  const float t = kInverseBound * u;
+  return 1 / std::sqrt(1 + t * t);
+}
+
+// body(index, e) for every entry.
+template <typename F>
+SCOREJET_INLINE void for_each(const FactorShape& shape, const float* scale, const F& body) {
+  for (int64_t o = 0; o < shape.outer; ++o) {
+    const int64_t row = o * shape.inner;
+    if (shape.scale_inner) {
+      for (int64_t i = 0; i < shape.inner; ++i) body(row + i, scale[i]);
+    } else {
+      const float e = scale[o];
+      for (int64_t i = 0; i < shape.inner; ++i) body(row + i, e);
+    }
+  }
+}
+
+SCOREJET_INLINE void bound_any(const FactorShape& shape, const float* raw, const float* scale,
+                               float unit, float* __restrict out) {
+  for_each(shape, scale, [=](int64_t i, float e) SCOREJET_LAMBDA {
+    const float u = unit * raw[i];
+    out[i] = e * u * shrink(u);
+  });
+}
+
+SCOREJET_INLINE void differentiate_any(const FactorShape& shape, const float* raw,
+                                       const float* scale, float unit, const float* gradient,
+                                       float* __restrict out) {
+  for_each(shape, scale, [=](int64_t i, float e) SCOREJET_LAMBDA {
+    const float s = shrink(unit * raw[i]);
+    out[i] = gradient[i] * (unit * e) * (s * s * s);
+  });
+}
+
+// One set of functions an instruction set: the same bodies, inlined under another target.
+#define SCOREJET_BOUND_KERNELS(name, target_attribute)                                   \
+  target_attribute void bound_##name(const FactorShape& shape, const float* raw,         \
+                                     const float* scale, float unit, float* out) {       \
+    bound_any(shape, raw, scale, unit, out);                                             \
+  }                                                                                      \
+  target_attribute void differentiate_##name(const FactorShape& shape, const float* raw, \
+                                             const float* scale, float unit,             \
+                                             const float* gradient, float* out) {        \
+    differentiate_any(shape, raw, scale, unit, gradient, out);                           \
+  }                                                                                      \
+  BoundKernels table_##name() { return {bound_##name, differentiate_##name}; }
+
+SCOREJET_BOUND_KERNELS(baseline, )
+#if defined(__x86_64__)
+SCOREJET_BOUND_KERNELS(avx2, __attribute__((target("avx2,fma"))))
+SCOREJET_BOUND_KERNELS(avx512, __attribute__((target("avx512f"))))
+#endif
+
+BoundKernels choose() {
+#if defined(__x86_64__)
+  const base::SimdLevel level = base::simd_level();
+  if (level == base::SimdLevel::kAvx512) return table_avx512();
+  if (level == base::SimdLevel::kAvx2) return table_avx2();
+#endif
+  return table_baseline();
+}
+
+}  // namespace
+
+const BoundKernels& bound_kernels() {
+  static const BoundKernels kernels = choose();
+  return kernels;
+}
+
+}  // namespace scorejet::models
