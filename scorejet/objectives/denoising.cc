@@ -126,6 +126,7 @@ at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1, const Symmet
   }
   return fused_hessian_loss(form, {s1}, {s2}, z, sigma);
 }
+
 at::Tensor sketch_loss(const SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv) {
   base::check_shape("objectives::sketch_loss", "v", v, {s2.batch(), s2.dim()});
   base::check_shape("objectives::sketch_loss", "jv", jv, v.sizes());
