@@ -59,6 +59,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   DenoisingPlan plan = common("mnist");
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
+  plan.num_images = 500;
   plan.model.model.channels = fast ? 32 : 64;
   plan.model.train.steps = fast ? 800 : 11000;
   add_structures(plan, fast ? 100 : 800);
@@ -75,7 +76,8 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.model.levels = 3;
   plan.model.train.steps = fast ? 400 : 11000;
   add_structures(plan, fast ? 50 : 500);
-  plan.num_jacobian = 16;  // half a minute each
+  plan.num_images = 250;
+  plan.num_jacobian = 16;  // thousands of products each
   if (fast) {
     shorten(plan);
     plan.num_jacobian = 2;
