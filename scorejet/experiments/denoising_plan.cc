@@ -40,9 +40,11 @@ DenoisingPlan common(const std::string& data) {
   plan.model.model.rank = 20;
   plan.model.loss.form = "sketch";
   plan.model.loss.variance_reduction = false;
+  plan.model.loss.sigma_power = 0.75;
   plan.model.loss.likelihood = 0.5;
   plan.model.train.batch = 8;
-  plan.model.train.learning_rate = 1e-3;
+  plan.model.train.learning_rate = 2.5e-3;
+  plan.model.train.warmup = 200;
   plan.model.train.trunk_share = 0.5;
   return plan;
 }

@@ -22,7 +22,7 @@ ResidualBlock::ResidualBlock(int64_t channels, int64_t condition_width) {
   first_ = register_module("first", conv3x3(channels, channels));
   second_ = register_module("second", conv3x3(channels, channels));
   if (condition_width > 0) {
-    condition_ = register_module("condition", torch::nn::Linear(condition_width, channels));
+    condition_ = register_module("condition", torch::nn::Linear(condition_width, 2 * channels));
   }
   at::NoGradGuard no_grad;
   second_->weight.mul_(kBlockScale);
@@ -30,7 +30,10 @@ ResidualBlock::ResidualBlock(int64_t channels, int64_t condition_width) {
 
 at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& condition) {
   at::Tensor h = first_->forward(at::silu(x));
-  if (condition_) h = h + condition_->forward(condition).unsqueeze(-1).unsqueeze(-1);
+  if (condition_) {
+    const auto maps = condition_->forward(condition).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+    h = at::addcmul(maps[1], h, 1 + maps[0]);
+  }
   return x + second_->forward(at::silu(h));
 }
 

@@ -12,8 +12,9 @@
 
 namespace scorejet::nets {
 
-// x + conv(silu(conv(silu(x + σ's bias)))). The last convolution starts small, so that a deep stack
-// starts near the identity and needs no normalisation.
+// x + conv(silu((1 + γ) conv(silu(x)) + β)), a gain γ and a shift β for each channel from σ (Perez
+// et al. 2018). The last convolution starts small, so that a deep stack starts near the identity
+// and needs no normalisation.
 class ResidualBlock : public torch::nn::Module {
  public:
   ResidualBlock(int64_t channels, int64_t condition_width);

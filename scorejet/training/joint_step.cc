@@ -37,12 +37,15 @@ Points make_points(const NoisyBatch& batch, const LossOptions& options, int orde
 
 // Weighted per-sample means. Order 1 needs no clean point, so it is given the noisy ones only.
 at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::Tensor& scale,
-                      bool variance_reduction) {
+                      const LossOptions& options) {
   const int64_t size = batch.x.size(0);
-  const at::Tensor loss = variance_reduction ? objectives::score_loss_antithetic(
-                                                   s1.narrow(0, 0, size), s1.narrow(0, size, size),
-                                                   batch.z, batch.sigma)
-                                             : objectives::score_loss(s1, batch.z, batch.sigma);
+  at::Tensor loss = options.variance_reduction
+                        ? objectives::score_loss_antithetic(
+                              s1.narrow(0, 0, size), s1.narrow(0, size, size), batch.z, batch.sigma)
+                        : objectives::score_loss(s1, batch.z, batch.sigma);
+  if (options.sigma_power != 0) {
+    loss = loss * (options.sigma_reference / batch.sigma).pow(options.sigma_power);
+  }
   return (loss / scale).mean();
 }
 
@@ -219,7 +222,7 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   StepLosses losses;
-  losses.first = first_loss(jet.s1, batch, scale, options.variance_reduction).item<double>() / d;
+  losses.first = first_loss(jet.s1, batch, scale, options).item<double>() / d;
   if (order < 2) {
     losses.second = losses.third = kNaN;
     return losses;
@@ -271,7 +274,7 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   } else if (sketched) {
     sketch = make_sketch(model, points, *s2, batch);
   }
-  const at::Tensor loss1 = first_loss(s1, batch, scale, options.variance_reduction);
+  const at::Tensor loss1 = first_loss(s1, batch, scale, options);
   if (learned) torch::autograd::backward({loss1});
   losses.first = loss1.item<double>() / d;
 

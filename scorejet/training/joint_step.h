@@ -17,6 +17,10 @@ namespace scorejet::training {
 struct LossOptions {
   objectives::Form form = objectives::Form::kCentred;
   bool variance_reduction = true;
+  // Order 1 at σ is weighed by (sigma_reference/σ)^sigma_power. What the preconditioner leaves to
+  // explain can be explained more fully the less noise there is, so that unweighted losses and
+  // their gradients are mostly those of the largest σ.
+  double sigma_power = 0, sigma_reference = 1;
   double gamma = 0.1;      // weight of order 2
   double likelihood = 0;   // weight of likelihood_loss within order 2; needs a psd model
   double gamma3 = 0.01;    // weight of order 3
@@ -33,8 +37,9 @@ struct NoisyBatch {
 
 struct StepLosses {
   // Per coordinate, in units of what the preconditioner leaves to explain: order n is
-  // loss/(D · residual_scale^n). Orders 2 and 3 are up to a constant and NaN when the
-  // model has no such order; with variance reduction order 1 is up to a constant too.
+  // loss/(D · residual_scale^n), order 1 weighed by σ where that is asked. Orders 2 and 3 are up to
+  // a constant and NaN when the model has no such order; with variance reduction order 1 is up to a
+  // constant too.
   double first = 0, second = 0, third = 0;
   // Norms before clipping; NaN for an s1 that is given.
   double first_gradient = 0, second_gradient = 0, third_gradient = 0;

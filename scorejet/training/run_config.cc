@@ -141,6 +141,9 @@ std::vector<Field> fields(RunConfig& c) {
       {"loss.form", &c.loss.form, "what s2 is regressed on: centred, product or sketch"},
       {"loss.variance_reduction", &c.loss.variance_reduction,
        "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
+      {"loss.sigma_power", &c.loss.sigma_power,
+       "the first-order loss at a sigma is weighed by (noise.sigma_max/sigma) to this; 0: all "
+       "alike"},
       {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
       {"loss.likelihood", &c.loss.likelihood,
        "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves the "
@@ -212,6 +215,7 @@ void validate(const RunConfig& c) {
   models::parse_parameterisation(c.model.parameterisation);
   models::parse_output_scale(c.model.scale);
   objectives::parse_form(c.loss.form);
+  check(std::isfinite(c.loss.sigma_power), "loss.sigma_power", "finite", c.loss.sigma_power);
   check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
   check(c.loss.likelihood >= 0 && std::isfinite(c.loss.likelihood), "loss.likelihood", "at least 0",
         c.loss.likelihood);

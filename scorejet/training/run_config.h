@@ -47,6 +47,7 @@ struct FirstConfig {
 struct LossConfig {
   std::string form = "centred";
   bool variance_reduction = true;
+  double sigma_power = 0;
   double gamma = 0.1;
   double likelihood = 0;
   double gamma3 = 0.01;

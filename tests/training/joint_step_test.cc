@@ -48,6 +48,20 @@ at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
   return gradient;
 }
 
+TEST(JointStep, SigmaPowerWeighsTheFirstOrderAlone) {
+  const Problem p = make_problem();  // σ = 0.4
+  LossOptions options;
+  const StepLosses plain = evaluate_losses(p.model, options, p.batch);
+  options.sigma_power = 0.5;
+  options.sigma_reference = 1.6;
+  const StepLosses weighed = evaluate_losses(p.model, options, p.batch);
+  EXPECT_NEAR(weighed.first, 2 * plain.first, 1e-5 * std::abs(plain.first));
+  EXPECT_EQ(weighed.second, plain.second);
+  options.sigma_reference = 0.4;
+  EXPECT_NEAR(evaluate_losses(p.model, options, p.batch).first, plain.first,
+              1e-5 * std::abs(plain.first));
+}
+
 // With a trunk each the second order reads the first's features (mlp) and leaves them alone.
 TEST(JointStep, SeparateTrunksKeepTheSecondOrderToItself) {
   for (const char* kind : {"mlp", "unet"}) {
