@@ -45,4 +45,28 @@ inline SimdLevel simd_level() {
   return SimdLevel::kBaseline;
 }
 
+// What the function of this processor's level makes.
+template <typename Table>
+Table choose(Table (*baseline)(), Table (*avx2)(), Table (*avx512)()) {
+  const SimdLevel level = simd_level();
+  return level == SimdLevel::kAvx512 ? avx512() : level == SimdLevel::kAvx2 ? avx2() : baseline();
+}
+
 }  // namespace scorejet::base
+
+// KERNELS(name, target attribute, bytes of a register) for every target that the compiler has, and
+// the table that this processor is to use: choose() of the functions table_NAME.
+#if defined(__x86_64__)
+#define SCOREJET_ALL_TARGETS(KERNELS)                    \
+  KERNELS(baseline, , 16)                                \
+  KERNELS(avx2, __attribute__((target("avx2,fma"))), 32) \
+  KERNELS(avx512, __attribute__((target("avx512f"))), 64)
+#define SCOREJET_CHOOSE(...)                                                   \
+  ::scorejet::base::choose(table_baseline __VA_ARGS__, table_avx2 __VA_ARGS__, \
+                           table_avx512 __VA_ARGS__)
+#else
+#define SCOREJET_ALL_TARGETS(KERNELS) KERNELS(baseline, , 16)
+#define SCOREJET_CHOOSE(...)                                                       \
+  ::scorejet::base::choose(table_baseline __VA_ARGS__, table_baseline __VA_ARGS__, \
+                           table_baseline __VA_ARGS__)
+#endif

@@ -188,27 +188,13 @@ SCOREJET_INLINE void scale_any(T factor, int64_t length, T* w) {
             add_##name<T>,   dot_##name<T>,      scale_##name<T>};                                 \
   }
 
-SCOREJET_KERNELS(baseline, , 16)
-#if defined(__x86_64__)
-SCOREJET_KERNELS(avx2, __attribute__((target("avx2,fma"))), 32)
-SCOREJET_KERNELS(avx512, __attribute__((target("avx512f"))), 64)
-#endif
-
-template <typename T>
-KrylovKernels<T> choose() {
-#if defined(__x86_64__)
-  const base::SimdLevel level = base::simd_level();
-  if (level == base::SimdLevel::kAvx512) return table_avx512<T>();
-  if (level == base::SimdLevel::kAvx2) return table_avx2<T>();
-#endif
-  return table_baseline<T>();
-}
+SCOREJET_ALL_TARGETS(SCOREJET_KERNELS)
 
 }  // namespace
 
 template <typename T>
 const KrylovKernels<T>& krylov_kernels() {
-  static const KrylovKernels<T> kernels = choose<T>();
+  static const KrylovKernels<T> kernels = SCOREJET_CHOOSE(<T>);
   return kernels;
 }
 

@@ -47,7 +47,7 @@ SCOREJET_INLINE void differentiate_any(const FactorShape& shape, const float* ra
 }
 
 // One set of functions an instruction set: the same bodies, inlined under another target.
-#define SCOREJET_BOUND_KERNELS(name, target_attribute)                                   \
+#define SCOREJET_BOUND_KERNELS(name, target_attribute, bytes)                            \
   target_attribute void bound_##name(const FactorShape& shape, const float* raw,         \
                                      const float* scale, float unit, float* out) {       \
     bound_any(shape, raw, scale, unit, out);                                             \
@@ -59,25 +59,12 @@ SCOREJET_INLINE void differentiate_any(const FactorShape& shape, const float* ra
   }                                                                                      \
   BoundKernels table_##name() { return {bound_##name, differentiate_##name}; }
 
-SCOREJET_BOUND_KERNELS(baseline, )
-#if defined(__x86_64__)
-SCOREJET_BOUND_KERNELS(avx2, __attribute__((target("avx2,fma"))))
-SCOREJET_BOUND_KERNELS(avx512, __attribute__((target("avx512f"))))
-#endif
-
-BoundKernels choose() {
-#if defined(__x86_64__)
-  const base::SimdLevel level = base::simd_level();
-  if (level == base::SimdLevel::kAvx512) return table_avx512();
-  if (level == base::SimdLevel::kAvx2) return table_avx2();
-#endif
-  return table_baseline();
-}
+SCOREJET_ALL_TARGETS(SCOREJET_BOUND_KERNELS)
 
 }  // namespace
 
 const BoundKernels& bound_kernels() {
-  static const BoundKernels kernels = choose();
+  static const BoundKernels kernels = SCOREJET_CHOOSE();
   return kernels;
 }
 

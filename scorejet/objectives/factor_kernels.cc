@@ -183,25 +183,12 @@ SCOREJET_INLINE void square_product_any(const float* x, const float* y, int64_t 
     return {multiply_##name, combine_##name, reduce_rows_##name, square_product_##name};          \
   }
 
-SCOREJET_FACTOR_KERNELS(baseline, , 16)
-#if defined(__x86_64__)
-SCOREJET_FACTOR_KERNELS(avx2, __attribute__((target("avx2,fma"))), 32)
-SCOREJET_FACTOR_KERNELS(avx512, __attribute__((target("avx512f"))), 64)
-#endif
-
-FactorKernels choose() {
-#if defined(__x86_64__)
-  const base::SimdLevel level = base::simd_level();
-  if (level == base::SimdLevel::kAvx512) return table_avx512();
-  if (level == base::SimdLevel::kAvx2) return table_avx2();
-#endif
-  return table_baseline();
-}
+SCOREJET_ALL_TARGETS(SCOREJET_FACTOR_KERNELS)
 
 }  // namespace
 
 const FactorKernels& factor_kernels() {
-  static const FactorKernels kernels = choose();
+  static const FactorKernels kernels = SCOREJET_CHOOSE();
   return kernels;
 }
 

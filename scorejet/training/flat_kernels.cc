@@ -44,7 +44,7 @@ SCOREJET_INLINE double squared_sum_any(const float* x, int64_t count) {
 }
 
 // One set of functions an instruction set: the same bodies, inlined under another target.
-#define SCOREJET_FLAT_KERNELS(name, target_attribute)                                           \
+#define SCOREJET_FLAT_KERNELS(name, target_attribute, bytes)                                    \
   target_attribute void adam_##name(const AdamConstants& constants, float scale, int64_t count, \
                                     const float* gradients, float* values, float* first,        \
                                     float* second, float* average) {                            \
@@ -55,25 +55,12 @@ SCOREJET_INLINE double squared_sum_any(const float* x, int64_t count) {
   }                                                                                             \
   FlatKernels table_##name() { return {adam_##name, squared_sum_##name}; }
 
-SCOREJET_FLAT_KERNELS(baseline, )
-#if defined(__x86_64__)
-SCOREJET_FLAT_KERNELS(avx2, __attribute__((target("avx2,fma"))))
-SCOREJET_FLAT_KERNELS(avx512, __attribute__((target("avx512f"))))
-#endif
-
-FlatKernels choose() {
-#if defined(__x86_64__)
-  const base::SimdLevel level = base::simd_level();
-  if (level == base::SimdLevel::kAvx512) return table_avx512();
-  if (level == base::SimdLevel::kAvx2) return table_avx2();
-#endif
-  return table_baseline();
-}
+SCOREJET_ALL_TARGETS(SCOREJET_FLAT_KERNELS)
 
 }  // namespace
 
 const FlatKernels& flat_kernels() {
-  static const FlatKernels kernels = choose();
+  static const FlatKernels kernels = SCOREJET_CHOOSE();
   return kernels;
 }
 
