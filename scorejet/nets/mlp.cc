@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "scorejet/nets/direct_linear.h"
+
 namespace scorejet::nets {
 
 namespace {
@@ -125,10 +127,10 @@ HessianOutputs Mlp::second_head(const at::Tensor& features) {
     // A step of Adam moves every weight of a row, so an output by up to rate · width · |features|:
     // without this scale the factor, which enters squared, is the first to diverge.
     const double scale = 4 / std::sqrt(static_cast<double>(options_.width));
-    outputs.factor =
-        scale *
-        factor_->forward(features).view(
-            {-1, options_.dim, options_.hessian == Hessian::kFull ? options_.dim : options_.rank});
+    const at::Tensor factor =
+        direct_linear(scale * features, factor_->weight, scale * factor_->bias);
+    outputs.factor = factor.view(
+        {-1, options_.dim, options_.hessian == Hessian::kFull ? options_.dim : options_.rank});
   }
   return outputs;
 }
