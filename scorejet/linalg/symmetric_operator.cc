@@ -196,6 +196,12 @@ SymmetricOperator select_rows(const at::Tensor& mask, const SymmetricOperator& f
 }
 
 at::Tensor finite_rows(const SymmetricOperator& op) {
+  // A sum is finite only if all its terms are, and one pass; sums of large finite terms need not
+  // be.
+  const at::Tensor parts = op.structure() == Structure::kDense ? op.matrix() : op.diagonal_part();
+  at::Tensor sums = parts.flatten(1).sum(1);
+  if (op.structure() == Structure::kLowRank) sums = sums + op.factor().sum({1, 2});
+  if (at::isfinite(sums).all().item<bool>()) return at::ones_like(sums, at::kBool);
   if (op.structure() == Structure::kDense) return at::isfinite(op.matrix()).all(-1).all(-1);
   const at::Tensor good = at::isfinite(op.diagonal_part()).all(-1);
   if (op.structure() == Structure::kDiagonal) return good;

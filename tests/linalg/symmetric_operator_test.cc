@@ -3,7 +3,9 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
 #include <torch/utils.h>
+#include <limits>
 
 namespace scorejet::linalg {
 namespace {
@@ -54,6 +56,29 @@ TEST(SymmetricOperator, RefusesWhatDoesNotFit) {
   const auto op = SymmetricOperator::from_low_rank(at::zeros({2, 3}), at::zeros({2, 3, 1}));
   EXPECT_THROW(op.apply(at::zeros({3, 3})), std::invalid_argument);
   EXPECT_THROW(op.affine(at::ones({2}), -at::ones({2})), std::domain_error);
+}
+
+// Also where finite entries have a sum that is not, or infinite ones would cancel.
+TEST(SymmetricOperator, FiniteRowsAreThoseWithoutNaNOrInfinity) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto expect_rows = [](const SymmetricOperator& op, const std::vector<int>& good) {
+    const at::Tensor rows = finite_rows(op);
+    ASSERT_EQ(rows.size(0), static_cast<int64_t>(good.size()));
+    for (size_t i = 0; i < good.size(); ++i) {
+      EXPECT_EQ(rows[static_cast<int64_t>(i)].item<bool>(), good[i] != 0) << "row " << i;
+    }
+  };
+  at::Tensor a = at::ones({4, 3}), b = at::ones({4, 3, 2});
+  expect_rows(SymmetricOperator::from_low_rank(a, b), {1, 1, 1, 1});
+  b[0].fill_(3e38F);
+  b[1][0][0] = kInfinity;
+  b[1][2][1] = -kInfinity;
+  a[3][2] = std::numeric_limits<float>::quiet_NaN();
+  expect_rows(SymmetricOperator::from_low_rank(a, b), {1, 0, 1, 0});
+  expect_rows(SymmetricOperator::from_diagonal(a), {1, 1, 1, 0});
+  at::Tensor m = at::ones({2, 3, 3});
+  m[1][1][1] = kInfinity;
+  expect_rows(SymmetricOperator::from_dense(m), {1, 0});
 }
 
 }  // namespace
