@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -33,7 +34,8 @@ struct Options {
   std::string input, out;
   double sigma = 0;
   bool noisy = false, estimate = false;  // estimate: sigma from each picture
-  int64_t components = -1;               // < 0: kComponents, or all there are
+  bool baseline = false;
+  int64_t components = -1;  // < 0: kComponents, or all there are
   int64_t samples = 0, limit = 0;
   uint64_t seed = 0;
 };
@@ -183,6 +185,10 @@ void denoise(Options o) {
   take_paths(o);
   apps::open_error_bars(o.error_bars, o.denoiser);
   Pictures pictures = find_pictures(o);
+  if (o.baseline && (o.noisy || o.components == 0 || pictures.one_by_one)) {
+    base::fail_argument("denoise",
+                        "--baseline needs clean samples of the run's own size and --pcs above 0");
+  }
   if (pictures.one_by_one) {
     io::make_writable_directory(o.out);
     return apps::denoise_pictures(*pictures.run, pictures.files, pictures.options);
@@ -202,12 +208,22 @@ void denoise(Options o) {
     input.clean = input.noisy;
     input.noisy = apps::add_noise(input.clean, o.sigma, o.seed, "input noise");
   }
+  std::optional<data::Dataset> train;
+  if (input.clean.defined() && (o.baseline || bars.level)) {
+    train = apps::training_set(denoiser, o.input);
+    if (o.baseline && !train) {
+      base::fail_argument("denoise", "--baseline needs a training set; {} has none", denoiser.name);
+    }
+  }
   io::make_writable_directory(o.out);
+  const auto begin = std::chrono::steady_clock::now();
   const apps::DenoisedSamples denoised = apps::denoise_samples(denoiser, input.noisy, o.sigma,
                                                                {.num_components = o.components,
                                                                 .num_samples = o.samples,
                                                                 .seed = o.seed,
                                                                 .temperature = bars.temperature});
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const posterior::DenoiseResult& result = denoised.posterior;
   if (denoiser.run) apps::print_notice(training::sigma_notice(*denoiser.run, o.sigma));
   apps::print_notice(apps::covariance_notice(denoiser));
@@ -231,16 +247,18 @@ void denoise(Options o) {
   metrics["covariance"] = apps::covariance_name(denoiser.covariance);
   metrics["num_samples"] = count;
   metrics["sigma"] = o.sigma;
-  std::optional<data::Dataset> train;
+  metrics["seconds"] = seconds;
   at::Tensor counted;
   if (input.clean.defined()) {
     apps::put_errors(metrics, denoiser, input, result.mean);
-    if (o.components > 0 || bars.level) train = apps::training_set(denoiser, o.input);
     if (train && bars.level) counted = data::varying_coordinates(*train);
   }
   apps::put_error_bars(metrics, bars, result, input.clean, counted);
   if (input.clean.defined() && o.components > 0) {
-    apps::put_residual_energy(metrics, denoiser, input, result, train, o.seed);
+    apps::put_residual_energy(metrics, input, result);
+    if (o.baseline) {
+      apps::put_baseline(metrics, denoiser, input, result, *train, o.seed);
+    }
   }
   if (result.variance.defined()) {
     metrics["num_negative_variances"] = result.num_negative_variances;
@@ -333,6 +351,9 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   command->add_flag("--calibrated", o->error_bars.calibrated,
                     "multiply covariances by the temperature that `scorejet calibrate` fitted to "
                     "RUN, and take its widths for intervals");
+  command->add_flag("--baseline", o->baseline,
+                    "also measure the best fixed components, of a PCA of residuals on 5,000 "
+                    "training samples, where there is a training set");
   command->add_option("--limit", o->limit, "first samples only; 0: all")->capture_default_str();
   command->add_option("--seed", o->seed, "random seed")->capture_default_str();
   command->add_option("--device", o->denoiser.device, "auto, cpu, cuda or cuda:N")

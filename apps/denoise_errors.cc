@@ -54,19 +54,20 @@ void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
   }
 }
 
-void put_residual_energy(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
-                         const DenoisedInput& input, const posterior::DenoiseResult& result,
-                         const std::optional<data::Dataset>& train, uint64_t seed) {
-  const int64_t k = result.components.size(1);
-  const at::Tensor residual = input.clean - result.mean;
+void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& input,
+                         const posterior::DenoiseResult& result) {
   metrics["residual_energy_top_k"] =
-      posterior::energy_share(residual, result.components).mean().item<double>();
-  if (train) {
-    const at::Tensor directions = baseline(denoiser, *train, input.sigma, seed, k);
-    metrics["residual_energy_pca_k"] =
-        posterior::energy_share(residual, directions).mean().item<double>();
-  }
-  metrics["k"] = k;
+      posterior::energy_share(input.clean - result.mean, result.components).mean().item<double>();
+  metrics["k"] = result.components.size(1);
+}
+
+void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
+                  const DenoisedInput& input, const posterior::DenoiseResult& result,
+                  const data::Dataset& train, uint64_t seed) {
+  const at::Tensor directions =
+      baseline(denoiser, train, input.sigma, seed, result.components.size(1));
+  metrics["residual_energy_pca_k"] =
+      posterior::energy_share(input.clean - result.mean, directions).mean().item<double>();
 }
 
 std::string mean_notice(const Denoiser& denoiser, const std::string& predicts,

@@ -30,11 +30,15 @@ std::optional<data::Dataset> training_set(const Denoiser& denoiser, const std::s
 void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
                 const DenoisedInput& input, const at::Tensor& mean);
 
-// Adds the share of the residual's energy in the posterior's components and, with a training set,
-// in as many components of a PCA of the residuals that this denoiser leaves on it.
-void put_residual_energy(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
-                         const DenoisedInput& input, const posterior::DenoiseResult& result,
-                         const std::optional<data::Dataset>& train, uint64_t seed);
+// Adds the share of the residual's energy in the posterior's components.
+void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& input,
+                         const posterior::DenoiseResult& result);
+
+// Adds that share in as many components of a PCA of the residuals that this denoiser leaves on
+// training samples.
+void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
+                  const DenoisedInput& input, const posterior::DenoiseResult& result,
+                  const data::Dataset& train, uint64_t seed);
 
 // A posterior mean is never further from the noisy point than the noise is, in the mean over
 // samples, nor from the clean one: what is has another prediction than was said, or other units.
