@@ -18,6 +18,7 @@ void add_causal_order(CLI::App& app);
 void add_report(CLI::App& app);
 void add_info(CLI::App& app);
 void add_reproduce(CLI::App& app);
+void add_bench(CLI::App& app);
 
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   apps::add_report(app);
   apps::add_info(app);
   apps::add_reproduce(app);
+  apps::add_bench(app);
   // Subcommands run in their callbacks, inside parse(): usage errors and work share one handler.
   try {
     base::configure_process();

@@ -31,10 +31,11 @@ def main():
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--networks", nargs="+", default=["mlp", "unet"])
     parser.add_argument("--python", default="/usr/bin/python3")
     options = parser.parse_args()
     seconds, threads = str(options.seconds), str(options.threads)
-    for network in ("mlp", "unet"):
+    for network in options.networks:
         ways = {"scorejet": [f"{options.build}/bench/step_bench", network, seconds, threads]}
         for algebra in ("exact", "dense"):
             ways[f"PyTorch, {algebra}"] = [

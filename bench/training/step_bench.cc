@@ -15,9 +15,7 @@
 #include <vector>
 
 #include "scorejet/base/threads.h"
-#include "scorejet/training/flat_parameters.h"
-#include "scorejet/training/optimiser.h"
-#include "scorejet/training/trainer.h"
+#include "scorejet/experiments/step_parts.h"
 
 namespace {
 
@@ -43,27 +41,11 @@ int main(int argc, char** argv) {
   const bool mlp = network == "mlp";
   base::configure_process();
   at::set_num_threads(std::stoi(argument(3, "2")));
-  training::RunConfig config;
-  config.model.network = network;
-  config.train.batch = std::stoll(argument(4, mlp ? "40" : "64"));
-  config.model.rank = std::stoll(argument(5, mlp ? "50" : "20"));
-  data::Dataset data;
-  data.name = "random bytes";
-  data.samples = at::randint(0, 256, {1000, 784}, at::kByte);
-  data.image_shape = {1, 28, 28};
-  const auto model = training::make_model(config, data);
-  const training::FlatParameters parameters(model->network());
-  training::AdamState state = training::make_adam_state(parameters.values());
-  const training::LossOptions loss;
-  int64_t number = 0;
-  const auto step = [&] {
-    const training::NoisyBatch batch =
-        training::draw_batch(config, data, number++, config.train.batch, "bench");
-    training::accumulate_gradients(*model, loss, batch, parameters);
-    training::adam_step(state, parameters.values(), parameters.gradients(), 1e-3, 0.999);
-  };
+  const experiments::StepSize size{network, std::stoll(argument(4, mlp ? "40" : "64")),
+                                   std::stoll(argument(5, mlp ? "50" : "20"))};
+  experiments::StepParts parts(size, at::kCPU);
   const double before = peak_megabytes();
-  step();
+  parts.step();
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -73,14 +55,14 @@ int main(int argc, char** argv) {
   const double limit = std::stod(argument(2, "3"));
   while (times.empty() || seconds_since(begin) < limit) {
     const auto start = Clock::now();
-    step();
+    parts.step();
     times.push_back(seconds_since(start));
   }
   std::sort(times.begin(), times.end());
   fmt::print(
       R"({{"network": "{}", "batch": {}, "rank": {}, "seconds": {}, "steps": {}, "peak_mb": {}}})"
       "\n",
-      network, config.train.batch, config.model.rank, times[times.size() / 2], times.size(),
+      network, size.batch, size.rank, times[times.size() / 2], times.size(),
       peak_megabytes() - before);
   return 0;
 }

@@ -5,13 +5,11 @@
 #include <chrono>
 #include <cmath>
 
-#include "scorejet/base/error.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/experiments/mixing_measures.h"
 #include "scorejet/sampling/chains.h"
 #include "scorejet/sampling/comparison.h"
 #include "scorejet/sampling/diagnostics.h"
-#include "scorejet/training/trainer.h"
 
 namespace scorejet::experiments {
 namespace {

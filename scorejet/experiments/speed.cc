@@ -10,6 +10,7 @@
 #include "scorejet/base/progress.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/base/threads.h"
+#include "scorejet/experiments/loss_scaling.h"
 #include "scorejet/experiments/table.h"
 #include "scorejet/experiments/timing.h"
 #include "scorejet/io/atomic_file.h"
@@ -108,16 +109,21 @@ void speed(const ReproduceOptions& options) {
   std::vector<Size> sizes{{{1, 28, 28}, 2}};
   if (!options.fast) sizes.push_back({{3, 32, 32}, 3});
   Rows table;
-  base::Progress bar("speed", static_cast<int64_t>(sizes.size()));
+  base::Progress bar("speed", static_cast<int64_t>(sizes.size()) + 1);
   int64_t done = 0;
   for (const Size& size : sizes) {
     for (const Json& row : measure(size, ranks)) table.push_back(row);
     bar.update(++done, "");
   }
+  const LossScaling scaling = measure_loss_scaling(options.fast);
+  bar.update(++done, "");
   write_table(options.out / "table", table);
+  write_table(options.out / "scaling", scaling.sizes);
   const std::string text =
       "# Seconds and peak memory an image, direct s2 against the Jacobian of s1\n\n" +
-      markdown_table(table);
+      markdown_table(table) + "\n# The order-2 loss and its gradient\n\n" +
+      markdown_table(scaling.sizes) + "\n# Their log-log slopes\n\n" +
+      markdown_table(scaling.slopes);
   io::write_file(options.out / "table.md", text);
   fmt::print("{}\n{}\n", text, (options.out / "table.md").string());
 }

@@ -41,7 +41,13 @@ double peak_memory(const std::function<void()>& body) {
   return std::max(0.0, status_bytes("VmHWM") - before);
 }
 
-std::vector<double> median_seconds(const std::vector<Way>& ways) {
+int rounds_within(double limit, const std::function<void()>& run) {
+  run();
+  return static_cast<int>(std::clamp(limit / seconds(run), 3.0, 100.0));
+}
+
+std::vector<double> median_seconds(const std::vector<Way>& ways,
+                                   const std::function<void(int, int)>& observe) {
   std::vector<std::vector<double>> times(ways.size());
   int rounds = 0;
   for (const Way& way : ways) {
@@ -52,6 +58,7 @@ std::vector<double> median_seconds(const std::vector<Way>& ways) {
     for (size_t w = 0; w < ways.size(); ++w) {
       if (round < ways[w].rounds) times[w].push_back(seconds(ways[w].run));
     }
+    if (observe) observe(round + 1, rounds);
   }
   std::vector<double> medians;
   for (std::vector<double>& all : times) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <string>
 #include <vector>
 
 namespace scorejet::experiments {
@@ -19,7 +18,11 @@ struct Way {
 };
 
 // Median seconds of each way. Rounds alternate between the ways, so that what else the machine does
-// meets all of them alike.
-std::vector<double> median_seconds(const std::vector<Way>& ways);
+// meets all of them alike. `observe` (may be empty) is told after each round how many are done.
+std::vector<double> median_seconds(const std::vector<Way>& ways,
+                                   const std::function<void(int done, int total)>& observe = {});
+
+// Rounds of `run` that take about so many seconds, within [3, 100]; runs it twice.
+int rounds_within(double seconds, const std::function<void()>& run);
 
 }  // namespace scorejet::experiments

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -25,16 +26,14 @@ LossOptions loss_options(const RunConfig& config) {
   LossOptions options;
   options.form = objectives::parse_form(config.loss.form);
   options.variance_reduction = config.loss.variance_reduction;
+  options.sigma_power = config.loss.sigma_power;
+  options.sigma_reference = std::max(config.noise.sigma, config.noise.sigma_max);
   options.gamma = config.loss.gamma;
   options.likelihood = config.loss.likelihood;
   options.gamma3 = config.loss.gamma3;
   options.clip_norm = config.train.clip_norm;
   options.trunk_share = config.train.trunk_share;
   return options;
-}
-
-NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
-  return {batch.x.to(device), batch.z.to(device), batch.sigma.to(device)};
 }
 
 // Mean losses over a fixed held-out set with fixed noise, by the averaged weights.
@@ -146,6 +145,10 @@ NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64
     batch.sigma = batch.sigma * (span * at::rand({size}, generator, batch.x.options())).exp();
   }
   return batch;
+}
+
+NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
+  return {batch.x.to(device), batch.z.to(device), batch.sigma.to(device)};
 }
 
 TrainResult train(const RunConfig& config, const TrainOptions& options) {

@@ -35,6 +35,8 @@ std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const da
 NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64_t step,
                       int64_t size, const char* stream);
 
+NoisyBatch to_device(const NoisyBatch& batch, at::Device device);
+
 // Trains and fills the run folder: config.toml (all that was in force),
 // checkpoints/last.safetensors, metrics.jsonl, run.json, and s1.pt where s1.from is given. With a
 // fixed number of steps a resumed run gives the same weights, bit for bit, as one that was never

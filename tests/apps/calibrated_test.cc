@@ -2,7 +2,6 @@
 // figures have.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <torch/script.h>
 #include <torch/utils.h>
 
@@ -16,22 +15,18 @@
 #include "scorejet/io/npz.h"
 #include "scorejet/io/png.h"
 #include "scorejet/io/tensor_bridge.h"
-#include "tests/scratch.h"
+#include "tests/command.h"
 
 namespace scorejet {
 namespace {
 
 using nlohmann::json;
+using testing::Outcome;
 using testing::Scratch;
 namespace fs = std::filesystem;
 
 constexpr double kLow = 0.03, kHigh = 0.6;  // the sigmas calibrated
 constexpr double kGaussian90 = 1.6448536;   // half-width of a Gaussian's 90 % interval
-
-struct Outcome {
-  int code;
-  std::string output;
-};
 
 // A tiny run on 8 x 8 images whose first column is black, calibrated at two sigmas, and the same
 // run as it was before.
@@ -61,12 +56,7 @@ class Calibrated : public ::testing::Test {
   }
   static fs::path at(const std::string& name) { return *scratch_ / name; }
 
-  static Outcome run(const std::string& arguments) {
-    const std::string command = std::string(std::getenv("SCOREJET_BINARY_DIR")) + "/scorejet ";
-    const fs::path log = at("log.txt");
-    const int status = std::system((command + arguments + " >" + log.string() + " 2>&1").c_str());
-    return {WEXITSTATUS(status), io::read_text(log)};
-  }
+  static Outcome run(const std::string& arguments) { return testing::run(*scratch_, arguments); }
   // Of at(input) by the run, to at(out).
   static Outcome denoise(const std::string& input, const std::string& options,
                          const std::string& out) {

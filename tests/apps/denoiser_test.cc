@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <torch/script.h>
 #include <torch/utils.h>
 
@@ -14,25 +13,15 @@
 #include "scorejet/io/npy.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
-#include "tests/scratch.h"
+#include "tests/command.h"
 
 namespace scorejet {
 namespace {
 
+using testing::Outcome;
+using testing::run;
 using testing::Scratch;
 namespace fs = std::filesystem;
-
-struct Outcome {
-  int code;
-  std::string output;
-};
-
-Outcome run(const Scratch& scratch, const std::string& arguments) {
-  const fs::path log = scratch / "log.txt";
-  const std::string binary = std::string(std::getenv("SCOREJET_BINARY_DIR")) + "/scorejet ";
-  const int status = std::system((binary + arguments + " >" + log.string() + " 2>&1").c_str());
-  return {WEXITSTATUS(status), io::read_text(log)};
-}
 
 at::Tensor read(const fs::path& file, const char* array) {
   return io::to_tensor(io::read_npz(file).at(array));

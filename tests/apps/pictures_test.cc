@@ -1,7 +1,6 @@
 // `scorejet denoise` on pictures as people have them: sizes, bits, colour, alpha; what each gets.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <torch/utils.h>
 
 #include <cstdlib>
@@ -12,19 +11,15 @@
 #include "scorejet/io/npz.h"
 #include "scorejet/io/png.h"
 #include "scorejet/io/tensor_bridge.h"
-#include "tests/scratch.h"
+#include "tests/command.h"
 
 namespace scorejet {
 namespace {
 
+using testing::Outcome;
 using testing::Scratch;
 namespace fs = std::filesystem;
 using Shape = std::vector<int64_t>;
-
-struct Outcome {
-  int code;
-  std::string output;
-};
 
 // Two tiny runs on 8 x 8 images, a grey and a colour one, for all tests of this file.
 class Pictures : public ::testing::Test {
@@ -50,12 +45,7 @@ class Pictures : public ::testing::Test {
   }
   static fs::path at(const std::string& name) { return *scratch_ / name; }
 
-  static Outcome run(const std::string& arguments) {
-    const std::string command = std::string(std::getenv("SCOREJET_BINARY_DIR")) + "/scorejet ";
-    const fs::path log = at("log.txt");
-    const int status = std::system((command + arguments + " >" + log.string() + " 2>&1").c_str());
-    return {WEXITSTATUS(status), io::read_text(log)};
-  }
+  static Outcome run(const std::string& arguments) { return testing::run(*scratch_, arguments); }
   // Of at(input), to at(out).
   static Outcome denoise(const std::string& model, const std::string& input,
                          const std::string& options, const std::string& out) {
