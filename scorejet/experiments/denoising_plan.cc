@@ -61,11 +61,11 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   DenoisingPlan plan = common("mnist");
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
-  plan.num_images = 500;
+  plan.num_images = 1000;
   plan.model.model.channels = fast ? 32 : 64;
-  plan.model.train.steps = fast ? 800 : 11000;
+  plan.model.train.steps = fast ? 800 : 32000;
   add_structures(plan, fast ? 100 : 800);
-  add_single_sigmas(plan, fast ? 100 : 800);
+  add_single_sigmas(plan, fast ? 100 : 2400);
   if (fast) shorten(plan);
   return plan;
 }
@@ -74,12 +74,12 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   DenoisingPlan plan = common("cifar10");
   plan.sigmas = {0.25, 0.5, 1.0};
   plan.model.noise.sigma = 0.25;
-  plan.model.model.channels = 32;
+  plan.model.model.channels = fast ? 32 : 48;
   plan.model.model.levels = 3;
-  plan.model.train.steps = fast ? 400 : 11000;
+  plan.model.train.steps = fast ? 400 : 22500;
   add_structures(plan, fast ? 50 : 500);
-  plan.num_images = 250;
-  plan.num_jacobian = 16;  // thousands of products each
+  plan.num_images = 500;
+  plan.num_jacobian = 24;  // thousands of products each
   if (fast) {
     shorten(plan);
     plan.num_jacobian = 2;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "scorejet/base/seed.h"
 #include "scorejet/distributions/gaussian_mixture.h"
@@ -197,6 +198,15 @@ TEST(DenoisingPlan, ComparesModelsOfEqualSteps) {
       EXPECT_EQ(single, static_cast<int64_t>(plan.sigmas.size()));
     }
   }
+}
+
+// What the command trains by itself is what `scorejet train configs/denoise-....toml` trains.
+TEST(DenoisingPlan, MainModelsAreTheConfigurations) {
+  const std::string folder = std::string(std::getenv("SCOREJET_SOURCE_DIR")) + "/configs/denoise-";
+  EXPECT_EQ(training::to_toml(training::read_config(folder + "mnist.toml")),
+            training::to_toml(denoise_mnist_plan(false).model));
+  EXPECT_EQ(training::to_toml(training::read_config(folder + "cifar10.toml")),
+            training::to_toml(denoise_cifar10_plan(false).model));
 }
 
 }  // namespace
