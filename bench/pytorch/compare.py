@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""Alternates scorejet's training step with the two PyTorch ones and prints the ratios.
+"""Alternates scorejet's training step, and its evaluation of both scores, with the two PyTorch ones
+and prints the ratios.
 
     /usr/bin/python3 bench/pytorch/compare.py --build build [--pairs 7] [--seconds 3] [--threads 2]
 
 A pair is one run of each program, one after the other; figures are medians over the pairs.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import subprocess
@@ -35,19 +37,19 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3")
     options = parser.parse_args()
     seconds, threads = str(options.seconds), str(options.threads)
-    for network in options.networks:
-        ways = {"scorejet": [f"{options.build}/bench/step_bench", network, seconds, threads]}
+    for network, task in itertools.product(options.networks, ("step", "evaluate")):
+        ways = {"scorejet": [f"{options.build}/bench/step_bench", network, seconds, threads, task]}
         for algebra in ("exact", "dense"):
             ways[f"PyTorch, {algebra}"] = [
-                options.python, str(HERE / "step.py"), network, algebra, "--seconds", seconds,
-                "--threads", threads]
+                options.python, str(HERE / "step.py"), network, algebra, "--task", task,
+                "--seconds", seconds, "--threads", threads]
         results = {name: [] for name in ways}
         for _ in range(options.pairs):
             for name, command in ways.items():
                 results[name].append(run(command))
-        print(f"\n{network}, batch {results['scorejet'][0]['batch']}, rank "
+        print(f"\n{network}, {task}, batch {results['scorejet'][0]['batch']}, rank "
               f"{results['scorejet'][0]['rank']}, {options.pairs} pairs, {threads} threads\n")
-        print("| program | ms a step | over scorejet | peak MB | over scorejet |")
+        print("| program | ms | over scorejet | peak MB | over scorejet |")
         print("|---|---|---|---|---|")
         ours = results["scorejet"]
         for name, runs in results.items():

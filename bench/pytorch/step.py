@@ -3,15 +3,16 @@
 
 The same networks, batch, rank, preconditioning and loss (centred, variance reduction) as
 `step_bench`, in two ways: `dense` forms every D x D matrix, as the public code of Meng et al. 2021
-does; `exact` uses the identities of diag(a) + B B^T. Prints one line of JSON: median seconds a step
-and peak memory in MB beyond what the process had before its first step.
+does; `exact` uses the identities of diag(a) + B B^T. With --task evaluate only both scores are
+computed at a noisy batch, s2 as a matrix or as its parts. Prints one line of JSON: median seconds a
+step and the peak memory in MB of one, beyond what is kept between steps.
 
     /usr/bin/python3 bench/pytorch/step.py mlp exact --seconds 3 --threads 2
 """
 import argparse
+import ctypes
 import json
 import math
-import resource
 import time
 
 import torch
@@ -60,12 +61,13 @@ class Block(nn.Module):
     def __init__(self, channels, condition=64):
         super().__init__()
         self.first, self.second = conv3(channels, channels), conv3(channels, channels)
-        self.condition = nn.Linear(condition, channels) if condition else None
+        self.condition = nn.Linear(condition, 2 * channels) if condition else None
 
     def forward(self, x, condition=None):
         h = self.first(F.silu(x))
         if self.condition:
-            h = h + self.condition(condition)[:, :, None, None]
+            gain, shift = self.condition(condition)[:, :, None, None].chunk(2, 1)
+            h = h * (1 + gain) + shift
         return x + self.second(F.silu(h))
 
 
@@ -163,10 +165,27 @@ def losses(network, x, z, centred, control):
     return (first / scale).mean(), (second / scale**2).mean()
 
 
+def status_mb(key):
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith(key + ":"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def peak_mb(run):
+    """Largest resident memory while `run` runs, less what the process had before."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")  # forgets the high-water mark
+    before = status_mb("VmRSS")
+    run()
+    return status_mb("VmHWM") - before
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", choices=["mlp", "unet"])
     parser.add_argument("algebra", choices=["dense", "exact"])
+    parser.add_argument("--task", choices=["step", "evaluate"], default="step")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int)
@@ -186,6 +205,11 @@ def main():
     average = [p.detach().clone() for p in network.parameters()]
     data = torch.randint(0, 256, (1000, dim), dtype=torch.uint8)
 
+    def evaluate():
+        with torch.no_grad():
+            s1, a, b = scores(network, noisy)
+            return s1, (a, b) if exact else dense(a, b)
+
     def step():
         x = data[torch.randint(0, 1000, (batch,))].float() / 255 - 0.5
         first, second = losses(network, x, torch.randn_like(x), *terms)
@@ -198,17 +222,17 @@ def main():
                 a.lerp_(p, 1e-3)
         return float(first), float(second)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step()
+    noisy = data[:batch].float() / 255 - 0.5 + SIGMA * torch.randn(batch, dim)
+    run = step if options.task == "step" else evaluate
+    run()
     times, begin = [], time.perf_counter()
     while not times or time.perf_counter() - begin < options.seconds:
         start = time.perf_counter()
-        step()
+        run()
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(json.dumps({"network": options.network, "algebra": options.algebra, "batch": batch,
                       "rank": rank, "seconds": sorted(times)[len(times) // 2],
-                      "steps": len(times), "peak_mb": peak * 1024 / 1e6}))
+                      "steps": len(times), "peak_mb": peak_mb(run)}))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 // One whole training step of s1 and a low-rank s2, as bench/pytorch/step.py measures it: batch,
-// forward, losses (centred, variance reduction), backward, clipping, Adam, average. Prints one line
-// of JSON: median seconds a step and peak memory in MB beyond what the process had before.
+// forward, losses (centred, variance reduction), backward, clipping, Adam, average; or one
+// evaluation of both scores at a batch. Prints one line of JSON: median seconds and the peak memory
+// in MB of one, beyond what is kept between steps.
 //
-//   step_bench mlp|unet [seconds] [threads] [batch] [rank]
+//   step_bench mlp|unet [seconds] [threads] [step|evaluate] [batch] [rank]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,18 +16,9 @@
 
 #include "scorejet/base/threads.h"
 #include "scorejet/experiments/step_parts.h"
-
-namespace {
+#include "scorejet/experiments/timing.h"
 
 using namespace scorejet;
-
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   const auto argument = [&](int i, const char* otherwise) {
@@ -38,14 +29,19 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "step_bench: the network must be mlp or unet; got {}\n", network);
     return 2;
   }
+  const std::string task = argument(4, "step");
+  if (task != "step" && task != "evaluate") {
+    fmt::print(stderr, "step_bench: the task must be step or evaluate; got {}\n", task);
+    return 2;
+  }
   const bool mlp = network == "mlp";
   base::configure_process();
   at::set_num_threads(std::stoi(argument(3, "2")));
-  const experiments::StepSize size{network, std::stoll(argument(4, mlp ? "40" : "64")),
-                                   std::stoll(argument(5, mlp ? "50" : "20"))};
+  const experiments::StepSize size{network, std::stoll(argument(5, mlp ? "40" : "64")),
+                                   std::stoll(argument(6, mlp ? "50" : "20"))};
   experiments::StepParts parts(size, at::kCPU);
-  const double before = peak_megabytes();
-  parts.step();
+  const auto run = [&] { task == "step" ? parts.step() : parts.evaluate(); };
+  run();
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -55,7 +51,7 @@ int main(int argc, char** argv) {
   const double limit = std::stod(argument(2, "3"));
   while (times.empty() || seconds_since(begin) < limit) {
     const auto start = Clock::now();
-    parts.step();
+    run();
     times.push_back(seconds_since(start));
   }
   std::sort(times.begin(), times.end());
@@ -63,6 +59,6 @@ int main(int argc, char** argv) {
       R"({{"network": "{}", "batch": {}, "rank": {}, "seconds": {}, "steps": {}, "peak_mb": {}}})"
       "\n",
       network, size.batch, size.rank, times[times.size() / 2], times.size(),
-      peak_megabytes() - before);
+      experiments::peak_memory(run) / 1e6);
   return 0;
 }

@@ -52,10 +52,15 @@ StepParts::StepParts(const StepSize& size, at::Device device)
   levels_ = batch_.sigma.repeat({3});
 }
 
-StepParts::Outputs StepParts::evaluate() const {
-  const nets::Network::Features features = model_->features(points_, levels_, 2);
-  const SymmetricOperator s2 = model_->second_order(features.second, levels_);
-  return {model_->first_order(features.first, points_, levels_), s2.diagonal_part(), s2.factor()};
+StepParts::Outputs StepParts::outputs_at(const at::Tensor& x, const at::Tensor& sigma) const {
+  const nets::Network::Features features = model_->features(x, sigma, 2);
+  const SymmetricOperator s2 = model_->second_order(features.second, sigma);
+  return {model_->first_order(features.first, x, sigma), s2.diagonal_part(), s2.factor()};
+}
+
+void StepParts::evaluate() {
+  at::NoGradGuard no_grad;
+  outputs_at(points_.narrow(0, 0, batch_.x.size(0)), batch_.sigma);
 }
 
 training::NoisyBatch StepParts::next_batch() {
@@ -67,10 +72,10 @@ void StepParts::draw_batch() { batch_ = next_batch(); }
 
 int64_t StepParts::bytes_of_batch() const { return batch_.x.numel() * (1 + 2 * 4); }
 
-void StepParts::forward() { evaluate(); }
+void StepParts::forward() { outputs_at(points_, levels_); }
 
 void StepParts::trace() {
-  graph_ = evaluate();
+  graph_ = outputs_at(points_, levels_);
   held_ = {graph_.s1.detach().requires_grad_(), graph_.diagonal.detach().requires_grad_(),
            graph_.factor.detach().requires_grad_()};
 }

@@ -26,7 +26,8 @@ class StepParts {
  public:
   StepParts(const StepSize& size, at::Device device);
 
-  void step();  // a training step, as a run makes it
+  void step();      // a training step, as a run makes it
+  void evaluate();  // s1 and s2 of a noisy batch, without a graph
 
   void draw_batch();    // bytes to numbers, noise and σ
   void forward();       // s1 and s2, with the graph
@@ -44,7 +45,7 @@ class StepParts {
   struct Outputs {
     at::Tensor s1, diagonal, factor;
   };
-  Outputs evaluate() const;
+  Outputs outputs_at(const at::Tensor& x, const at::Tensor& sigma) const;
   void differentiate_losses(bool fused);
   training::NoisyBatch next_batch();
 

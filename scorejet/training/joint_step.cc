@@ -288,6 +288,7 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
 
   const at::Tensor loss2 =
       options.gamma * second_loss(s1.detach(), *s2, sketch, batch, scale, options);
+  if (order < 3) s2.reset();  // so that the factor is gone before its gradient is passed on
   torch::autograd::backward({loss2});
   losses.second = loss2.item<double>() / (options.gamma * d);
 
