@@ -63,7 +63,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
   plan.model.model.channels = fast ? 32 : 64;
-  plan.model.train.steps = fast ? 800 : 32000;
+  plan.model.train.steps = fast ? 800 : 31000;
   add_structures(plan, fast ? 100 : 800);
   add_single_sigmas(plan, fast ? 100 : 2400);
   if (fast) shorten(plan);
@@ -76,7 +76,7 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = fast ? 32 : 48;
   plan.model.model.levels = 3;
-  plan.model.train.steps = fast ? 400 : 22500;
+  plan.model.train.steps = fast ? 400 : 22000;
   add_structures(plan, fast ? 50 : 500);
   plan.num_images = 500;
   plan.num_jacobian = 24;  // thousands of products each
