@@ -1,5 +1,6 @@
-// What the leading components of a posterior cost beside the network that gives its covariance:
-// medians over repetitions, on noisy digits of a run. Usage: eigenpairs_bench RUN [components]
+// What the leading components of a posterior, and the posterior as a whole (mean, standard
+// deviation, components), cost beside the network that gives its covariance: medians over
+// repetitions, on noisy digits of a run. Usage: eigenpairs_bench RUN [components]
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -13,6 +14,7 @@
 #include "scorejet/base/threads.h"
 #include "scorejet/data/dataset.h"
 #include "scorejet/linalg/lanczos.h"
+#include "scorejet/posterior/denoise.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/tweedie/moments.h"
 
@@ -50,21 +52,24 @@ int main(int argc, char** argv) {
   const at::Tensor clean = test.slice(0, std::min<int64_t>(test.size(), 1000));
   const at::Tensor noise = at::randn(clean.sizes(), base::make_generator(1, "noise"));
   const at::Tensor x = clean + kSigma * noise;
-  fmt::print("{:>7} {:>14} {:>16} {:>10} {:>6}\n", "images", "network, ms", "eigenpairs, ms",
-             "share, %", "steps");
+  fmt::print("{:>7} {:>14} {:>16} {:>6} {:>15} {:>13}\n", "images", "network, ms", "eigenpairs, ms",
+             "steps", "posterior, ms", "over network");
   for (const int64_t count : {int64_t{1}, int64_t{100}, x.size(0)}) {
     const at::Tensor batch = x.narrow(0, 0, count);
     const at::Tensor levels = at::full({count}, kSigma);
     const int repetitions = count == 1 ? 201 : count == 100 ? 11 : 3;
-    const double network = median_milliseconds(
-        repetitions, [&] { run.model->evaluate(batch, levels, 2).s2->diagonal(); });
+    const double network =
+        median_milliseconds(repetitions, [&] { run.model->evaluate(batch, levels, 2); });
     const auto covariance =
         tweedie::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
     linalg::EigenPairs pairs;
-    const double time = median_milliseconds(
+    const double eigen = median_milliseconds(
         repetitions, [&] { pairs = linalg::top_eigenpairs(covariance, components); });
-    fmt::print("{:>7} {:>14.2f} {:>16.3f} {:>10.1f} {:>6}\n", count, network, time,
-               100 * time / network, pairs.steps);
+    const double whole = median_milliseconds(repetitions, [&] {
+      posterior::denoise(*run.model, batch, levels, {.num_components = components});
+    });
+    fmt::print("{:>7} {:>14.2f} {:>16.3f} {:>6} {:>15.2f} {:>13.2f}\n", count, network, eigen,
+               pairs.steps, whole, whole / network);
   }
   return 0;
 }

@@ -36,7 +36,8 @@ int64_t convolution(const at::Tensor& input, const at::Tensor& weight,
 
 std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
   const auto& inputs = function.inputs();
-  const std::string name = function.name();
+  std::string name = function.name();
+  if (name.back() == '_') name.pop_back();  // in place
   const auto tensor = [&](size_t i) { return inputs[i].toTensor(); };
   int64_t work = 0;
   if (name == "aten::mm" || name == "aten::bmm") {

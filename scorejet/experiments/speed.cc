@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "scorejet/base/progress.h"
@@ -26,7 +27,7 @@ constexpr double kSigma = 0.5;
 
 struct Size {
   std::vector<int64_t> image_shape;
-  int64_t levels;
+  int64_t levels, channels;
 };
 
 std::unique_ptr<models::ScoreModel> make_model(const Size& size, int64_t rank) {
@@ -34,6 +35,7 @@ std::unique_ptr<models::ScoreModel> make_model(const Size& size, int64_t rank) {
   options.network.image_shape = size.image_shape;
   options.network.dim = size.image_shape[0] * size.image_shape[1] * size.image_shape[2];
   options.network.levels = size.levels;
+  options.network.channels = size.channels;
   options.network.rank = rank;
   const at::Tensor ones = at::ones({options.network.dim});
   return std::make_unique<models::ScoreModel>(options, 0.2 * ones, 0.1 * ones);
@@ -73,10 +75,21 @@ int64_t fastest_copies(const models::ScoreModel& model, const at::Tensor& x) {
                                         seconds.begin())];
 }
 
-Rows measure(const Size& size, const std::vector<int64_t>& ranks) {
+// `skipped` is told of the ranks that do not fit.
+Rows measure(const Size& size, const std::vector<int64_t>& wanted, std::string& skipped) {
   constexpr int64_t kBatch = 16;
+  const int64_t dim = size.image_shape[0] * size.image_shape[1] * size.image_shape[2];
+  std::vector<int64_t> ranks;
   std::vector<std::unique_ptr<models::ScoreModel>> networks;
-  for (const int64_t rank : ranks) networks.push_back(make_model(size, rank));
+  for (const int64_t rank : wanted) {
+    if (rank > dim) {
+      skipped += fmt::format("\nSkipped: rank {} at D = {} and {} channels: more than D.\n", rank,
+                             dim, size.channels);
+      continue;
+    }
+    ranks.push_back(rank);
+    networks.push_back(make_model(size, rank));
+  }
   const models::ScoreModel& any = *networks.front();  // s1 is the same network at every rank
   const at::Tensor x = images(kBatch, any.dim()), one = x.narrow(0, 0, 1);
   const int64_t copies = fastest_copies(any, one);
@@ -89,6 +102,7 @@ Rows measure(const Size& size, const std::vector<int64_t>& ranks) {
     const double each = seconds[i + 1] / static_cast<double>(kBatch);
     const double bytes = peak_memory([&] { direct(*networks[i], one); });
     rows.push_back({{"dim", any.dim()},
+                    {"channels", size.channels},
                     {"rank", ranks[i]},
                     {"direct_seconds", each},
                     {"autodiff_seconds", seconds[0]},
@@ -106,13 +120,18 @@ Rows measure(const Size& size, const std::vector<int64_t>& ranks) {
 void speed(const ReproduceOptions& options) {
   const std::vector<int64_t> ranks =
       options.fast ? std::vector<int64_t>{20, 50} : std::vector<int64_t>{20, 50, 200, 1000};
-  std::vector<Size> sizes{{{1, 28, 28}, 2}};
-  if (!options.fast) sizes.push_back({{3, 32, 32}, 3});
+  // At the default width and at that of docs/posterior.md.
+  std::vector<Size> sizes{{{1, 28, 28}, 2, 32}};
+  if (!options.fast) {
+    sizes.push_back({{1, 28, 28}, 2, 64});
+    for (const int64_t channels : {32, 64}) sizes.push_back({{3, 32, 32}, 3, channels});
+  }
   Rows table;
   base::Progress bar("speed", static_cast<int64_t>(sizes.size()) + 1);
   int64_t done = 0;
+  std::string skipped;
   for (const Size& size : sizes) {
-    for (const Json& row : measure(size, ranks)) table.push_back(row);
+    for (const Json& row : measure(size, ranks, skipped)) table.push_back(row);
     bar.update(++done, "");
   }
   const LossScaling scaling = measure_loss_scaling(options.fast);
@@ -121,7 +140,7 @@ void speed(const ReproduceOptions& options) {
   write_table(options.out / "scaling", scaling.sizes);
   const std::string text =
       "# Seconds and peak memory an image, direct s2 against the Jacobian of s1\n\n" +
-      markdown_table(table) + "\n# The order-2 loss and its gradient\n\n" +
+      markdown_table(table) + skipped + "\n# The order-2 loss and its gradient\n\n" +
       markdown_table(scaling.sizes) + "\n# Their log-log slopes\n\n" +
       markdown_table(scaling.slopes);
   io::write_file(options.out / "table.md", text);

@@ -16,6 +16,8 @@ TEST(CountFlops, MatrixProducts) {
   const at::Tensor a = at::ones({3, 4}), b = at::ones({4, 5}), bias = at::ones({5});
   EXPECT_EQ(count_flops([&] { at::mm(a, b); }), 2 * 3 * 4 * 5);
   EXPECT_EQ(count_flops([&] { at::addmm(bias, a, b); }), 2 * 3 * 4 * 5);
+  at::Tensor sum = at::ones({3, 5});
+  EXPECT_EQ(count_flops([&] { sum.addmm_(a, b); }), 2 * 3 * 4 * 5);
   EXPECT_EQ(count_flops([&] { at::linear(a, b.t(), bias); }), 2 * 3 * 4 * 5);
   const at::Tensor batch = at::ones({7, 3, 4});
   EXPECT_EQ(count_flops([&] { at::matmul(batch, at::ones({7, 4, 2})); }), 7 * 2 * 3 * 4 * 2);
