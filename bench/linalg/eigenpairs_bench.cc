@@ -5,14 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <vector>
 
 #include "scorejet/base/seed.h"
 #include "scorejet/base/threads.h"
 #include "scorejet/data/dataset.h"
+#include "scorejet/experiments/timing.h"
 #include "scorejet/linalg/lanczos.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/training/run_folder.h"
@@ -23,18 +22,6 @@ namespace {
 using namespace scorejet;
 
 constexpr double kSigma = 0.5;
-
-double median_milliseconds(int repetitions, const std::function<void()>& work) {
-  std::vector<double> times;
-  for (int i = 0; i < repetitions; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-    times.push_back(time.count());
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
 
 }  // namespace
 
@@ -58,18 +45,16 @@ int main(int argc, char** argv) {
     const at::Tensor batch = x.narrow(0, 0, count);
     const at::Tensor levels = at::full({count}, kSigma);
     const int repetitions = count == 1 ? 201 : count == 100 ? 11 : 3;
-    const double network =
-        median_milliseconds(repetitions, [&] { run.model->evaluate(batch, levels, 2); });
     const auto covariance =
         tweedie::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
     linalg::EigenPairs pairs;
-    const double eigen = median_milliseconds(
-        repetitions, [&] { pairs = linalg::top_eigenpairs(covariance, components); });
-    const double whole = median_milliseconds(repetitions, [&] {
-      posterior::denoise(*run.model, batch, levels, {.num_components = components});
-    });
-    fmt::print("{:>7} {:>14.2f} {:>16.3f} {:>6} {:>15.2f} {:>13.2f}\n", count, network, eigen,
-               pairs.steps, whole, whole / network);
+    const std::vector<double> seconds = experiments::median_seconds(
+        {{[&] { run.model->evaluate(batch, levels, 2); }, repetitions},
+         {[&] { pairs = linalg::top_eigenpairs(covariance, components); }, repetitions},
+         {[&] { posterior::denoise(*run.model, batch, levels, {.num_components = components}); },
+          repetitions}});
+    fmt::print("{:>7} {:>14.2f} {:>16.3f} {:>6} {:>15.2f} {:>13.2f}\n", count, 1e3 * seconds[0],
+               1e3 * seconds[1], pairs.steps, 1e3 * seconds[2], seconds[2] / seconds[0]);
   }
   return 0;
 }

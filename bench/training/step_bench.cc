@@ -8,11 +8,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdlib>
 #include <string>
-#include <vector>
 
 #include "scorejet/base/threads.h"
 #include "scorejet/experiments/step_parts.h"
@@ -42,23 +38,11 @@ int main(int argc, char** argv) {
   experiments::StepParts parts(size, at::kCPU);
   const auto run = [&] { task == "step" ? parts.step() : parts.evaluate(); };
   run();
-  using Clock = std::chrono::steady_clock;
-  const auto seconds_since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  std::vector<double> times;
-  const auto begin = Clock::now();
-  const double limit = std::stod(argument(2, "3"));
-  while (times.empty() || seconds_since(begin) < limit) {
-    const auto start = Clock::now();
-    run();
-    times.push_back(seconds_since(start));
-  }
-  std::sort(times.begin(), times.end());
+  const int steps = experiments::rounds_within(std::stod(argument(2, "3")), run);
+  const double seconds = experiments::median_seconds({{run, steps}})[0];
   fmt::print(
       R"({{"network": "{}", "batch": {}, "rank": {}, "seconds": {}, "steps": {}, "peak_mb": {}}})"
       "\n",
-      network, size.batch, size.rank, times[times.size() / 2], times.size(),
-      experiments::peak_memory(run) / 1e6);
+      network, size.batch, size.rank, seconds, steps, experiments::peak_memory(run) / 1e6);
   return 0;
 }

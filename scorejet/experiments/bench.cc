@@ -17,10 +17,9 @@ namespace {
 // A matrix product, convolutions of three widths, a copy of more than any cache holds.
 std::vector<BenchCase> peak_cases(at::Device device) {
   std::vector<BenchCase> cases;
-  const at::Tensor a = at::rand({1024, 1024}, device), b = at::rand({1024, 1024}, device),
-                   c = at::empty_like(a);
-  cases.push_back(
-      {"machine", "1024", [=] { at::mm_out(const_cast<at::Tensor&>(c), a, b); }, Peak::kGemm, 0});
+  const at::Tensor a = at::rand({1024, 1024}, device), b = at::rand({1024, 1024}, device);
+  at::Tensor c = at::empty_like(a);
+  cases.push_back({"machine", "1024", [=]() mutable { at::mm_out(c, a, b); }, Peak::kGemm, 0});
   for (const int64_t channels : {32, 64, 128}) {
     const auto format = at::MemoryFormat::ChannelsLast;
     const at::Tensor x = at::rand({64, channels, 28, 28}, device).contiguous(format);

@@ -37,7 +37,7 @@ void add_step(std::vector<BenchCase>& cases, const StepSize& size, at::Device de
   add(cases, group, "backward", peak, [=] { parts->backward(); });
   cases.push_back({group, "clipping, Adam, average", [=] { parts->optimise(); }, Peak::kCopy,
                    40.0 * static_cast<double>(parts->num_parameters())});
-  // What its losses multiply is theirs; the products of the network are most of a step's.
+  // Without what its fused losses multiply, which LibTorch is not asked for.
   add(cases, group, "whole step", peak, [=] { parts->step(); });
 }
 

@@ -28,12 +28,14 @@ constexpr double kSigma = 0.5;
 struct Size {
   std::vector<int64_t> image_shape;
   int64_t levels, channels;
+
+  int64_t dim() const { return image_shape[0] * image_shape[1] * image_shape[2]; }
 };
 
 std::unique_ptr<models::ScoreModel> make_model(const Size& size, int64_t rank) {
   models::ScoreModelOptions options;
   options.network.image_shape = size.image_shape;
-  options.network.dim = size.image_shape[0] * size.image_shape[1] * size.image_shape[2];
+  options.network.dim = size.dim();
   options.network.levels = size.levels;
   options.network.channels = size.channels;
   options.network.rank = rank;
@@ -78,13 +80,12 @@ int64_t fastest_copies(const models::ScoreModel& model, const at::Tensor& x) {
 // `skipped` is told of the ranks that do not fit.
 Rows measure(const Size& size, const std::vector<int64_t>& wanted, std::string& skipped) {
   constexpr int64_t kBatch = 16;
-  const int64_t dim = size.image_shape[0] * size.image_shape[1] * size.image_shape[2];
   std::vector<int64_t> ranks;
   std::vector<std::unique_ptr<models::ScoreModel>> networks;
   for (const int64_t rank : wanted) {
-    if (rank > dim) {
+    if (rank > size.dim()) {
       skipped += fmt::format("\nSkipped: rank {} at D = {} and {} channels: more than D.\n", rank,
-                             dim, size.channels);
+                             size.dim(), size.channels);
       continue;
     }
     ranks.push_back(rank);

@@ -39,8 +39,7 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
     result.mean = tweedie::posterior_mean(x, levels, jet.s1);
     return result;
   }
-  Gaussian gaussian = Gaussian::from_jet(x, levels, jet);
-  if (options.temperature != 1) gaussian = gaussian.scaled(options.temperature);
+  const Gaussian gaussian = Gaussian::from_jet(x, levels, jet).scaled(options.temperature);
   result.mean = gaussian.mean();
   result.variance = gaussian.variance();
   result.num_negative_variances = (result.variance < 0).sum().item<int64_t>();

@@ -136,6 +136,7 @@ at::Tensor Gaussian::crps(const at::Tensor& x) const {
 }
 
 Gaussian Gaussian::scaled(double temperature) const {
+  if (temperature == 1) return *this;
   return scaled(at::full({}, temperature, mean_.options()));
 }
 
