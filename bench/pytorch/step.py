@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 SIGMA, VARIANCE = 0.5, 0.1  # of the noise and of the data, all coordinates alike
+MAPS = 16  # that the columns of a U-Net's factor are mixed from
 
 
 class Embedding(nn.Module):
@@ -83,7 +84,10 @@ class UNet(nn.Module):
         self.widen = nn.Conv2d(2 * channels, channels, 1)
         self.bottom = nn.ModuleList(Block(2 * channels) for _ in range(2))
         self.s1, self.diagonal = conv3(channels, 4), conv3(channels, 4)
-        self.block, self.factor = Block(channels, 0), conv3(channels, 4 * rank)
+        self.maps = conv3(channels, 4 * MAPS)
+        self.coarse = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+        self.block = Block(2 * channels, 0)
+        self.mixing = nn.Conv2d(2 * channels, MAPS * rank, 1)
 
     def forward(self, x, noise):
         condition = self.embedding(noise)
@@ -96,8 +100,15 @@ class UNet(nn.Module):
         h = self.up(skip + F.interpolate(self.widen(h), scale_factor=2.0), condition)
         h = F.silu(h)
         unfold = lambda maps: F.pixel_shuffle(maps.contiguous(), 2).flatten(1)
-        factor = unfold(self.factor(self.block(h))).view(-1, self.rank, self.dim).transpose(1, 2)
-        return unfold(self.s1(h)), unfold(self.diagonal(h)), factor
+        mixing = self.mixing(F.silu(self.block(self.coarse(h))))
+        mixing = F.interpolate(mixing, scale_factor=2.0, mode="bilinear", align_corners=False)
+        size, (height, width) = h.shape[0], h.shape[2:]
+        columns = torch.einsum("nckhw,ncshw->nkshw",
+                               mixing.reshape(size, MAPS, self.rank, height, width),
+                               self.maps(h).reshape(size, MAPS, 4, height, width))
+        factor = unfold(columns.reshape(size, 4 * self.rank, height, width))
+        return (unfold(self.s1(h)), unfold(self.diagonal(h)),
+                factor.view(-1, self.rank, self.dim).transpose(1, 2))
 
 
 def scores(network, x):

@@ -33,10 +33,9 @@ __attribute__((optimize("no-tree-loop-distribute-patterns"))) void copy_loop(
 }
 
 // Clipping as the plain form has it: the norm, then the gradient scaled in place.
-double clip_plain(const at::Tensor& gradients, const training::FlatParameters::Range& all) {
-  const double norm = training::range_norm_plain(gradients, {all});
-  at::Tensor(gradients).mul_(std::min(1.0, 1e6 / norm));
-  return norm;
+void clip_plain(const at::Tensor& gradients, const training::FlatParameters::Range& all) {
+  const at::Tensor norm = training::range_norm_plain(gradients, {all});
+  at::Tensor(gradients).mul_((1e6 / norm).clamp_max(1));
 }
 
 void run(benchmark::State& state, const Task& task) {
@@ -70,8 +69,9 @@ void run(benchmark::State& state, const Task& task) {
         training::adam_step_plain(adam, values, gradients, 1e-3, 0.999);
         break;
       case What::kClippedAdam: {
-        const double norm = training::range_norm(gradients, {all});
-        training::adam_step(adam, values, gradients, 1e-3, 0.999, {{all, std::min(1.0, 1 / norm)}});
+        const at::Tensor norm = training::range_norm(gradients, {all});
+        training::adam_step(adam, values, gradients, 1e-3, 0.999,
+                            {{all, norm.reciprocal().clamp_max(1)}});
         break;
       }
       case What::kClippedAdamPlain:

@@ -30,8 +30,8 @@ void add_single_sigmas(DenoisingPlan& plan, int64_t steps) {
   }
 }
 
-// The sketch shows leading directions without the noise of single samples, the likelihood sets the
-// variances beside them.
+// The sketch shows leading directions without the noise of single samples, of every image alike
+// whatever its variance; the likelihood sets the variances beside them.
 DenoisingPlan common(const std::string& data) {
   DenoisingPlan plan;
   plan.model.data.name = data;
@@ -41,9 +41,10 @@ DenoisingPlan common(const std::string& data) {
   plan.model.loss.form = "sketch";
   plan.model.loss.variance_reduction = false;
   plan.model.loss.sigma_power = 0.75;
+  plan.model.loss.variance_power = 1;
   plan.model.loss.likelihood = 0.5;
-  plan.model.train.batch = 8;
-  plan.model.train.learning_rate = 2.5e-3;
+  plan.model.train.batch = 16;
+  plan.model.train.learning_rate = 3e-3;
   plan.model.train.warmup = 200;
   plan.model.train.trunk_share = 0.5;
   return plan;
@@ -62,10 +63,11 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
-  plan.model.model.channels = fast ? 32 : 64;
-  plan.model.train.steps = fast ? 800 : 31000;
-  add_structures(plan, fast ? 100 : 800);
-  add_single_sigmas(plan, fast ? 100 : 2400);
+  plan.model.model.channels = fast ? 32 : 48;
+  plan.model.train.steps = fast ? 500 : 21000;
+  plan.finish_steps = fast ? 650 : 27000;
+  add_structures(plan, fast ? 60 : 300);
+  add_single_sigmas(plan, fast ? 60 : 800);
   if (fast) shorten(plan);
   return plan;
 }
@@ -76,9 +78,9 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = fast ? 32 : 48;
   plan.model.model.levels = 3;
-  plan.model.train.steps = fast ? 400 : 22000;
-  add_structures(plan, fast ? 50 : 500);
-  plan.num_images = 500;
+  plan.model.train.steps = fast ? 250 : 6400;
+  add_structures(plan, fast ? 30 : 200);
+  plan.num_images = 1000;
   plan.num_jacobian = 24;  // thousands of products each
   if (fast) {
     shorten(plan);

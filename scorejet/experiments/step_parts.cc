@@ -109,9 +109,9 @@ void StepParts::backward() {
 
 void StepParts::optimise() {
   const training::FlatParameters::Range all{0, parameters_.size()};
-  const double norm = training::range_norm(parameters_.gradients(), {all});
+  const at::Tensor norm = training::range_norm(parameters_.gradients(), {all});
   training::adam_step(adam_, parameters_.values(), parameters_.gradients(), kRate, kAverage,
-                      {{all, norm > 1 ? 1 / norm : 1.0}});
+                      {{all, norm.reciprocal().clamp_max(1)}});
 }
 
 void StepParts::step() {

@@ -4,12 +4,14 @@
 #include <torch/nn/init.h>
 
 #include "scorejet/base/error.h"
+#include "scorejet/nets/mixed_maps.h"
 #include "scorejet/nets/pixel_maps.h"
 
 namespace scorejet::nets {
 namespace {
 
 constexpr int64_t kConditionWidth = 64;
+constexpr int64_t kSharedMaps = 16;  // that a factor's columns are mixed from
 constexpr double kBlockScale = 0.2;  // of the default initialisation of a block's last convolution
 
 torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
@@ -102,9 +104,14 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
   }
   diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
   if (options.hessian == Hessian::kLowRank) {
-    factor_block_ =
-        register_module("s2_block", std::make_shared<ResidualBlock>(options.channels, 0));
-    factor_ = register_module("s2_factor", conv3x3(options.channels, folded * options.rank));
+    const int64_t wide = 2 * options.channels;
+    factor_maps_ = register_module("s2_maps", conv3x3(options.channels, folded * kSharedMaps));
+    factor_shrink_ = register_module(
+        "s2_shrink", torch::nn::Conv2d(
+                         torch::nn::Conv2dOptions(options.channels, wide, 3).stride(2).padding(1)));
+    factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(wide, 0));
+    factor_mixing_ = register_module("s2_mixing", torch::nn::Conv2d(torch::nn::Conv2dOptions(
+                                                      wide, kSharedMaps * options.rank, 1)));
   }
   // Last, so that orders one and two start from the same weights with it and without.
   if (options.third == Third::kNone) return;
@@ -168,9 +175,11 @@ at::Tensor UNet::first_head(const at::Tensor& features) { return unfold(s1_->for
 HessianOutputs UNet::second_head(const at::Tensor& features) {
   HessianOutputs outputs;
   outputs.diagonal = unfold(diagonal_->forward(features));
-  if (!factor_) return outputs;
-  outputs.factor =
-      unfold_columns(factor_->forward(factor_block_->forward(features, {})), options_.rank);
+  if (!factor_maps_) return outputs;
+  const at::Tensor coarse = factor_block_->forward(factor_shrink_->forward(features), {});
+  const at::Tensor coefficients = factor_mixing_->forward(at::silu(coarse));
+  outputs.factor = unfold_columns(
+      mixed_maps(coefficients, factor_maps_->forward(features), options_.rank), options_.rank);
   return outputs;
 }
 

@@ -1,7 +1,8 @@
 // The network for images: a small residual U-Net on folded pixels (patch x patch pixels become
 // channels, so that the finest level works at reduced resolution), no normalisation layers,
-// channels-last convolutions. The second-order head emits the diagonal map and r factor maps a
-// channel.
+// channels-last convolutions. The second-order head emits the diagonal map and mixes the r columns
+// of the factor from shared maps (mixed_maps.h): the directions in which an image may differ are
+// what its edges leave open, in combinations that only the whole of it decides.
 #pragma once
 
 #include <torch/nn/modules/conv.h>
@@ -60,7 +61,9 @@ class UNet : public Network {
 
   NetworkOptions options_;
   std::shared_ptr<UNetTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
-  torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
+  torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr};
+  torch::nn::Conv2d factor_maps_{nullptr};  // what columns are mixed from; null without a factor
+  torch::nn::Conv2d factor_shrink_{nullptr}, factor_mixing_{nullptr};  // to their coefficients
   std::shared_ptr<ResidualBlock> factor_block_;
   torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};
   std::shared_ptr<ResidualBlock> third_block_;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "scorejet/base/check.h"
 
 namespace scorejet::objectives {
@@ -12,8 +14,10 @@ using linalg::SymmetricOperator;
 
 constexpr const char* kWhere = "objectives::likelihood_loss";
 
-// `values` [B, k], positive where the row's matrix is positive definite.
+// `values` [B, k], positive where the row's matrix is positive definite. On an accelerator reading
+// them would wait for it: there the loss is NaN instead.
 void check_definite(const at::Tensor& values) {
+  if (!values.device().is_cpu()) return;
   const at::Tensor bad = (values > 0).all(-1).logical_not();
   if (!bad.any().item<bool>()) return;
   const int64_t row = at::nonzero(bad)[0][0].item<int64_t>();
@@ -27,13 +31,24 @@ void check_definite(const at::Tensor& values) {
 at::Tensor lower_factor(const at::Tensor& matrix) {
   const auto [factor, info] = at::linalg_cholesky_ex(matrix);
   check_definite(1 - info.unsqueeze(-1));
-  return factor;
+  return factor.device().is_cpu() ? factor
+                                  : at::where((info == 0).view({-1, 1, 1}), factor,
+                                              std::numeric_limits<double>::quiet_NaN());
 }
 
 // ln det and vᵀ M⁻¹ v of M = L Lᵀ.
 at::Tensor log_determinant(const at::Tensor& lower) {
   return 2 * lower.diagonal(0, -2, -1).log().sum(-1);
 }
+
+// I + σ² A.
+SymmetricOperator relative_covariance(const SymmetricOperator& a, const at::Tensor& sigma) {
+  const at::Tensor variance = sigma.square();
+  if (a.structure() != Structure::kLowRank) return a.affine(at::ones_like(sigma), variance);
+  return SymmetricOperator::from_low_rank(1 + variance.unsqueeze(-1) * a.diagonal_part(),
+                                          sigma.view({-1, 1, 1}) * a.factor());
+}
+
 at::Tensor inverse_form(const at::Tensor& lower, const at::Tensor& v) {
   return at::linalg_solve_triangular(lower, v.unsqueeze(-1), /*upper=*/false).square().sum({1, 2});
 }
@@ -47,7 +62,7 @@ at::Tensor likelihood_loss(const at::Tensor& s1, const SymmetricOperator& s2, co
   base::check_shape(kWhere, "sigma", sigma, {z.size(0)});
   base::check_shape(kWhere, "s2", s2.diagonal(), z.sizes());
   const at::Tensor r = (z + sigma.unsqueeze(-1) * s1.detach()).to(at::kDouble);
-  const SymmetricOperator c = s2.affine(at::ones_like(sigma), sigma.square());
+  const SymmetricOperator c = relative_covariance(s2, sigma);
   if (c.structure() == Structure::kDense) {
     const at::Tensor lower = lower_factor(c.matrix().to(at::kDouble));
     return 0.5 * (log_determinant(lower) + inverse_form(lower, r));

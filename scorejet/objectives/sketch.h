@@ -9,7 +9,7 @@
 namespace scorejet::objectives {
 
 // Weight of a leading vector's loss beside that of an isotropic one.
-constexpr double kLeadingWeight = 0.5;
+constexpr double kLeadingWeight = 0.2;
 
 // Vectors of length √D in the span of the factor B of s2 = diag(a) + B Bᵀ, [B, D]; no gradient.
 // An isotropic v has only r/D of its length in that span, so that what a sketch says of the leading

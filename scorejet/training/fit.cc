@@ -37,7 +37,8 @@ void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& o
     batch.x = draw(options.batch, base::make_generator(options.seed, "train", index));
     batch.z = at::randn(batch.x.sizes(), noise, batch.x.options());
     batch.sigma = at::full({options.batch}, options.sigma, batch.x.options());
-    const StepLosses losses = compute_gradients(model, options.loss, batch, parameters, clips);
+    const StepLosses losses =
+        read_losses(compute_gradients(model, options.loss, batch, parameters, clips));
     if (!std::isfinite(losses.first_gradient + losses.second_gradient + losses.third_gradient)) {
       base::fail_runtime(
           "training::fit", "the gradient must be finite; got s1 {}, s2 {}, s3 {} at {}",

@@ -101,15 +101,28 @@ Sketch sketch_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Te
 }
 
 // The leading vectors move the factor alone: they would have the diagonal right along a few
-// directions instead of everywhere.
-at::Tensor loss_of(const Sketch& sketch, const SymmetricOperator& s2) {
-  const at::Tensor loss =
-      objectives::sketch_loss(s2, sketch.v.select(1, 0), sketch.jv.select(1, 0));
-  if (sketch.v.size(1) == 1) return loss;
+// directions instead of everywhere. Where the likelihood sets the diagonal (`set_elsewhere`), so
+// does the isotropic one: what s1 errs by is in the samples, not in its Jacobian.
+at::Tensor loss_of(const Sketch& sketch, const SymmetricOperator& s2, bool set_elsewhere) {
+  const bool has_factor = sketch.v.size(1) > 1;
   const SymmetricOperator held =
-      SymmetricOperator::from_low_rank(s2.diagonal_part().detach(), s2.factor());
+      has_factor ? SymmetricOperator::from_low_rank(s2.diagonal_part().detach(), s2.factor()) : s2;
+  const at::Tensor loss = objectives::sketch_loss(set_elsewhere ? held : s2, sketch.v.select(1, 0),
+                                                  sketch.jv.select(1, 0));
+  if (!has_factor) return loss;
   return loss + objectives::kLeadingWeight *
                     objectives::sketch_loss(held, sketch.v.select(1, 1), sketch.jv.select(1, 1));
+}
+
+// (tr Cov / what the preconditioner leaves)^(-power) at each point, [B]; shares below 1 % count as
+// 1 %. No gradient: of x̃ alone, so that the minimiser stays where it is.
+at::Tensor relative_weights(const SymmetricOperator& s2, const at::Tensor& sigma,
+                            const at::Tensor& scale, double power) {
+  at::NoGradGuard no_grad;
+  constexpr double kLeast = 0.01;
+  const at::Tensor variance = sigma.square();
+  const at::Tensor share = (1 + variance * s2.diagonal().mean(-1)) / (variance * scale);
+  return share.clamp_min(kLeast).pow(-power);
 }
 
 // `sketch`: of the sketch form.
@@ -119,13 +132,16 @@ at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const 
   const int64_t size = batch.x.size(0);
   at::Tensor loss;
   if (options.form == objectives::Form::kSketch) {
-    loss = loss_of(sketch, s2).view({-1, size}).mean(0);
+    loss = loss_of(sketch, s2, options.likelihood > 0).view({-1, size}).mean(0);
   } else if (options.variance_reduction) {
     loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
   loss = loss / scale.square();
+  if (options.variance_power != 0) {
+    loss = loss * relative_weights(s2, batch.sigma, scale, options.variance_power);
+  }
   if (options.likelihood > 0) {
     loss = loss + options.likelihood *
                       likelihood(s1, s2, batch, options.variance_reduction).to(loss.dtype());
@@ -184,19 +200,40 @@ std::vector<at::Tensor> own_parameters(const ScoreModel& model, const std::strin
   return own;
 }
 
+// bound/norm where that is below 1; 1 for a norm of 0.
+at::Tensor bounding_factor(const at::Tensor& norm, const at::Tensor& bound) {
+  return at::where(norm > bound, bound / norm, at::ones_like(norm));
+}
+
 // A group of parameters whose gradient is to be clipped: its norm before, and in `clips` its scale.
-double clip_group(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
-                  double bound, std::vector<GradientScale>& clips) {
-  const double norm = range_norm(flat, ranges);
-  for (const auto& range : ranges) clips.push_back({range, norm > bound ? bound / norm : 1.0});
+at::Tensor clip_group(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges,
+                      const at::Tensor& bound, std::vector<GradientScale>& clips) {
+  const at::Tensor norm = range_norm(flat, ranges);
+  const at::Tensor factor = bounding_factor(norm, bound);
+  for (const auto& range : ranges) clips.emplace_back(range, factor);
   return norm;
 }
 
 void apply_clips(const std::vector<GradientScale>& clips, const at::Tensor& flat) {
   for (const auto& [range, factor] : clips) {
-    if (factor != 1) flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
+    flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
   }
 }
+
+// StepLosses as they come to be known, on the device.
+struct PendingLosses {
+  at::Tensor first, second, third, first_gradient, second_gradient, third_gradient;
+
+  at::Tensor stack(const at::TensorOptions& options) const {
+    std::vector<at::Tensor> all;
+    for (const at::Tensor& value :
+         {first, second, third, first_gradient, second_gradient, third_gradient}) {
+      all.push_back(value.defined() ? value.detach().to(at::kDouble)
+                                    : at::full({}, kNaN, options.dtype(at::kDouble)));
+    }
+    return at::stack(all);
+  }
+};
 
 // What the given ranges leave over.
 std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::Range>& ranges,
@@ -238,10 +275,12 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   return losses;
 }
 
-StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options,
+at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options,
                              const NoisyBatch& batch, const FlatParameters& parameters,
                              std::vector<GradientScale>& clips) {
   clips.clear();
+  const at::TensorOptions device = at::TensorOptions(batch.x.device());
+  const at::Tensor clip_norm = at::full({}, options.clip_norm, device.dtype(at::kDouble));
   parameters.gradients().zero_();
   const int order = model.max_order();
   Points points = make_points(batch, options, order);
@@ -253,8 +292,7 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   const nets::Network::Features features =
       model.features(points.x, points.sigma, std::min(order, 2));
 
-  StepLosses losses;
-  losses.second = losses.third = kNaN;
+  PendingLosses losses;
   const at::Tensor first_leaf = features.first.detach().requires_grad_(learned);
   at::Tensor s1;
   {
@@ -276,31 +314,30 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   }
   const at::Tensor loss1 = first_loss(s1, batch, scale, options);
   if (learned) torch::autograd::backward({loss1});
-  losses.first = loss1.item<double>() / d;
+  losses.first = loss1.detach() / d;
 
   const at::Tensor first_gradient = first_leaf.grad();
   if (order < 2) {
     torch::autograd::backward({features.first}, {first_gradient});
     const std::vector<FlatParameters::Range> all{{0, parameters.size()}};
-    losses.first_gradient = clip_group(parameters.gradients(), all, options.clip_norm, clips);
-    return losses;
+    losses.first_gradient = clip_group(parameters.gradients(), all, clip_norm, clips);
+    return losses.stack(device);
   }
 
   const at::Tensor loss2 =
       options.gamma * second_loss(s1.detach(), *s2, sketch, batch, scale, options);
   if (order < 3) s2.reset();  // so that the factor is gone before its gradient is passed on
   torch::autograd::backward({loss2});
-  losses.second = loss2.item<double>() / (options.gamma * d);
+  losses.second = loss2.detach() / (options.gamma * d);
 
   const at::Tensor second_gradient = second_leaf.grad();
   if (!learned) {
     torch::autograd::backward({features.second}, {second_gradient});
   } else if (features.first.is_same(features.second)) {
-    const double norm1 = first_gradient.norm().item<double>();
-    const double norm2 = second_gradient.norm().item<double>();
-    const double bound = options.trunk_share * norm1;
-    const double factor = norm2 > bound ? bound / norm2 : 1.0;
-    torch::autograd::backward({features.first}, {first_gradient.add(second_gradient, factor)});
+    const at::Tensor factor =
+        bounding_factor(second_gradient.norm(), options.trunk_share * first_gradient.norm());
+    torch::autograd::backward({features.first},
+                              {at::addcmul(first_gradient, second_gradient, factor)});
   } else {
     // Its own weights only: the lower order's features are read, not shaped.
     torch::autograd::backward({features.second}, {second_gradient}, /*retain_graph=*/true, false,
@@ -318,7 +355,7 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
   if (order >= 3) {
     const at::Tensor loss3 = options.gamma3 * third_loss(model, points, s1.detach(), s2->detach(),
                                                          batch, scale, options);
-    losses.third = loss3.item<double>() / (options.gamma3 * d);
+    losses.third = loss3.detach() / (options.gamma3 * d);
     if (model.options().network.share_trunk) {
       const at::Tensor below = gradients.clone();
       gradients.zero_();
@@ -330,22 +367,28 @@ StepLosses compute_gradients(const ScoreModel& model, const LossOptions& options
     } else {
       torch::autograd::backward({loss3}, {}, c10::nullopt, false, own_parameters(model, "s3"));
     }
-    losses.third_gradient = clip_group(gradients, third, options.clip_norm, clips);
+    losses.third_gradient = clip_group(gradients, third, clip_norm, clips);
   }
-  losses.first_gradient = learned ? clip_group(gradients, shared, options.clip_norm, clips) : kNaN;
-  losses.second_gradient = clip_group(gradients, second, options.clip_norm, clips);
+  if (learned) losses.first_gradient = clip_group(gradients, shared, clip_norm, clips);
+  losses.second_gradient = clip_group(gradients, second, clip_norm, clips);
   std::sort(clips.begin(), clips.end(), [](const GradientScale& a, const GradientScale& b) {
     return a.range.begin < b.range.begin;
   });
-  return losses;
+  return losses.stack(device);
+}
+
+StepLosses read_losses(const at::Tensor& values) {
+  const at::Tensor host = values.cpu();
+  const auto at = host.accessor<double, 1>();
+  return {at[0], at[1], at[2], at[3], at[4], at[5]};
 }
 
 StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters) {
   std::vector<GradientScale> clips;
-  const StepLosses losses = compute_gradients(model, options, batch, parameters, clips);
+  const at::Tensor losses = compute_gradients(model, options, batch, parameters, clips);
   apply_clips(clips, parameters.gradients());
-  return losses;
+  return read_losses(losses);
 }
 
 }  // namespace scorejet::training

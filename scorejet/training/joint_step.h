@@ -21,7 +21,11 @@ struct LossOptions {
   // explain can be explained more fully the less noise there is, so that unweighted losses and
   // their gradients are mostly those of the largest σ.
   double sigma_power = 0, sigma_reference = 1;
-  double gamma = 0.1;      // weight of order 2
+  double gamma = 0.1;  // weight of order 2
+  // Order 2 at x̃ is weighed by (tr Cov(x̃) / its size before anything is known)^-variance_power,
+  // with the model's own covariance. Squared losses of a covariance are mostly those of the few
+  // samples of large variance; the minimiser is the same. Without variance reduction only.
+  double variance_power = 0;
   double likelihood = 0;   // weight of likelihood_loss within order 2; needs a psd model
   double gamma3 = 0.01;    // weight of order 3
   double clip_norm = 1.0;  // per order
@@ -59,9 +63,15 @@ StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& o
 // not differentiated (but for the sketch form); the trunk is then one of order 2's own parameters.
 StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters);
-// The same with bound (3) left to the optimiser: `clips` is set to what it must scale.
-StepLosses compute_gradients(const models::ScoreModel& model, const LossOptions& options,
+// The same with bound (3) left to the optimiser: `clips` is set to what it must scale. Returns
+// StepLosses' entries in their order, [6] in float64 on the model's device: nothing is read from
+// there, so that on an accelerator the step goes on while they are computed, but for the error
+// flags of the sketch's small eigendecompositions. (The likelihood's checks read on the CPU alone.)
+at::Tensor compute_gradients(const models::ScoreModel& model, const LossOptions& options,
                              const NoisyBatch& batch, const FlatParameters& parameters,
                              std::vector<GradientScale>& clips);
+
+// Waits for them. values [6], as compute_gradients returns them.
+StepLosses read_losses(const at::Tensor& values);
 
 }  // namespace scorejet::training

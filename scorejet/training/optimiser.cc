@@ -64,6 +64,11 @@ bool is_flat_float(const at::Tensor& x) {
 
 }  // namespace
 
+GradientScale::GradientScale(Range range, at::Tensor factor)
+    : range(range), factor(std::move(factor)) {}
+GradientScale::GradientScale(Range range, double factor)
+    : GradientScale(range, at::scalar_tensor(factor, at::kDouble)) {}
+
 AdamState make_adam_state(const at::Tensor& values) {
   return {at::zeros_like(values), at::zeros_like(values), values.detach().clone(), 0};
 }
@@ -101,7 +106,7 @@ void adam_step(AdamState& state, const at::Tensor& values, const at::Tensor& gra
   std::vector<Piece> pieces;
   for (const GradientScale& scale : cover(scales, values.size(0))) {
     for (const Range& range : pieces_of({scale.range})) {
-      pieces.push_back({range, static_cast<float>(scale.factor)});
+      pieces.push_back({range, static_cast<float>(scale.factor.item<double>())});
     }
   }
   const auto t = static_cast<double>(++state.step);
@@ -127,16 +132,15 @@ void adam_step(AdamState& state, const at::Tensor& values, const at::Tensor& gra
   });
 }
 
-double range_norm_plain(const at::Tensor& flat, const std::vector<Range>& ranges) {
-  double squares = 0;
+at::Tensor range_norm_plain(const at::Tensor& flat, const std::vector<Range>& ranges) {
+  std::vector<at::Tensor> norms{at::zeros({}, flat.options().dtype(at::kDouble))};
   for (const auto& range : ranges) {
-    const double norm = flat.narrow(0, range.begin, range.end - range.begin).norm().item<double>();
-    squares += norm * norm;
+    norms.push_back(flat.narrow(0, range.begin, range.end - range.begin).norm().to(at::kDouble));
   }
-  return std::sqrt(squares);
+  return at::stack(norms).norm();
 }
 
-double range_norm(const at::Tensor& flat, const std::vector<Range>& ranges) {
+at::Tensor range_norm(const at::Tensor& flat, const std::vector<Range>& ranges) {
   if (!is_flat_float(flat)) return range_norm_plain(flat, ranges);
   const std::vector<Range> pieces = pieces_of(ranges);
   std::vector<double> squares(pieces.size());
@@ -147,7 +151,8 @@ double range_norm(const at::Tensor& flat, const std::vector<Range>& ranges) {
       squares[i] = kernels.squared_sum(x + pieces[i].begin, pieces[i].end - pieces[i].begin);
     }
   });
-  return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+  return at::scalar_tensor(std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)),
+                           at::kDouble);
 }
 
 double scheduled_rate(double peak, int64_t step, int64_t warmup, double progress) {

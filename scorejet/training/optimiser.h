@@ -19,10 +19,14 @@ struct AdamState {
 
 AdamState make_adam_state(const at::Tensor& values);
 
-// A part of a flat gradient, and what it is to be multiplied by: 1 or, clipped, less.
+// A part of a flat gradient, and what it is to be multiplied by: 1 or, clipped, less. A scalar on
+// the gradient's device, so that an update need not wait until it is known.
 struct GradientScale {
+  GradientScale(FlatParameters::Range range, at::Tensor factor);
+  GradientScale(FlatParameters::Range range, double factor);
+
   FlatParameters::Range range;
-  double factor;
+  at::Tensor factor;  // []
 };
 
 // One update, in place. Math: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − η m̂/(√v̂ + 1e-8) with
@@ -38,10 +42,11 @@ void adam_step_plain(AdamState& state, const at::Tensor& values, const at::Tenso
                      double learning_rate, double ema,
                      const std::vector<GradientScale>& scales = {});
 
-// Norm of those parts of a flat buffer: one pass over them. The same bits for any number of
-// threads.
-double range_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges);
-double range_norm_plain(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges);
+// Norm of those parts of a flat buffer, a float64 scalar on its device: one pass over them. The
+// same bits for any number of threads.
+at::Tensor range_norm(const at::Tensor& flat, const std::vector<FlatParameters::Range>& ranges);
+at::Tensor range_norm_plain(const at::Tensor& flat,
+                            const std::vector<FlatParameters::Range>& ranges);
 
 // Linear warm-up over `warmup` steps, then half a cosine down to 0 as `progress` goes from 0 to 1.
 double scheduled_rate(double peak, int64_t step, int64_t warmup, double progress);

@@ -145,6 +145,9 @@ std::vector<Field> fields(RunConfig& c) {
        "the first-order loss at a sigma is weighed by (noise.sigma_max/sigma) to this; 0: all "
        "alike"},
       {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
+      {"loss.variance_power", &c.loss.variance_power,
+       "the second-order loss at a noisy sample is weighed by its posterior variance to minus "
+       "this; 0: all alike, so that it is mostly that of a few samples"},
       {"loss.likelihood", &c.loss.likelihood,
        "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves the "
        "diagonal alone); >= 0"},
@@ -217,6 +220,10 @@ void validate(const RunConfig& c) {
   objectives::parse_form(c.loss.form);
   check(std::isfinite(c.loss.sigma_power), "loss.sigma_power", "finite", c.loss.sigma_power);
   check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
+  check(c.loss.variance_power >= 0 && std::isfinite(c.loss.variance_power), "loss.variance_power",
+        "at least 0", c.loss.variance_power);
+  check(c.loss.variance_power == 0 || !c.loss.variance_reduction, "loss.variance_power",
+        "0 unless loss.variance_reduction is false", c.loss.variance_power);
   check(c.loss.likelihood >= 0 && std::isfinite(c.loss.likelihood), "loss.likelihood", "at least 0",
         c.loss.likelihood);
   check(c.loss.likelihood == 0 || c.model.parameterisation == "psd", "loss.likelihood",

@@ -49,6 +49,7 @@ struct LossConfig {
   bool variance_reduction = true;
   double sigma_power = 0;
   double gamma = 0.1;
+  double variance_power = 0;
   double likelihood = 0;
   double gamma3 = 0.01;
 };

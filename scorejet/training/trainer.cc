@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "scorejet/base/device.h"
 #include "scorejet/base/error.h"
@@ -29,6 +30,7 @@ LossOptions loss_options(const RunConfig& config) {
   options.sigma_power = config.loss.sigma_power;
   options.sigma_reference = std::max(config.noise.sigma, config.noise.sigma_max);
   options.gamma = config.loss.gamma;
+  options.variance_power = config.loss.variance_power;
   options.likelihood = config.loss.likelihood;
   options.gamma3 = config.loss.gamma3;
   options.clip_norm = config.train.clip_norm;
@@ -86,14 +88,56 @@ std::string loss_text(const StepLosses& losses) {
   return std::isnan(losses.third) ? two : fmt::format("{}  s3 {:.4f}", two, losses.third);
 }
 
-// Losses and gradients of every order that the model has.
-bool all_finite(const StepLosses& losses, const models::ScoreModel& model) {
-  const int order = model.max_order();
-  double sum = losses.first + (model.learns_first() ? losses.first_gradient : 0);
-  if (order >= 2) sum += losses.second + losses.second_gradient;
-  if (order >= 3) sum += losses.third + losses.third_gradient;
-  return std::isfinite(sum);
-}
+// Losses between two lines of metrics, kept on the device until they are asked for.
+class LossLedger {
+ public:
+  LossLedger(const models::ScoreModel& model, at::Device device)
+      : sum_(at::zeros({6}, at::TensorOptions(at::kDouble).device(device))),
+        bad_(at::full({7}, -1.0, sum_.options())) {
+    // Losses and gradients of every order that the model has.
+    std::vector<int64_t> used{0};
+    if (model.learns_first()) used.push_back(3);
+    if (model.max_order() >= 2) used.insert(used.end(), {1, 4});
+    if (model.max_order() >= 3) used.insert(used.end(), {2, 5});
+    used_ = at::tensor(used).to(device);
+  }
+
+  // values: as compute_gradients returns them.
+  void enter(int64_t step, const at::Tensor& values) {
+    const at::Tensor finite = at::isfinite(values.index_select(0, used_).sum());
+    const at::Tensor entry =
+        at::cat({at::full({1}, static_cast<double>(step), values.options()), values});
+    bad_ = at::where(finite.logical_or(bad_[0] >= 0), bad_, entry);
+    sum_.add_(values);
+    last_ = values;
+    ++count_;
+  }
+
+  // The first step whose losses or gradients were not finite. Waits for the device.
+  std::optional<std::pair<int64_t, StepLosses>> first_bad() const {
+    const auto step = bad_[0].item<int64_t>();
+    if (step < 0) return std::nullopt;
+    return std::pair{step, read_losses(bad_.narrow(0, 1, 6))};
+  }
+
+  // Mean losses since the last call, and the last step's gradients. Waits for the device.
+  StepLosses take_mean() {
+    StepLosses mean = read_losses(sum_ / static_cast<double>(count_));
+    const StepLosses last = read_losses(last_);
+    mean.first_gradient = last.first_gradient;
+    mean.second_gradient = last.second_gradient;
+    mean.third_gradient = last.third_gradient;
+    sum_.zero_();
+    count_ = 0;
+    return mean;
+  }
+
+ private:
+  at::Tensor used_;        // which entries there are
+  at::Tensor sum_, last_;  // [6]
+  at::Tensor bad_;         // step, -1 for none, and its losses
+  int64_t count_ = 0;
+};
 
 }  // namespace
 
@@ -148,7 +192,10 @@ NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64
 }
 
 NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
-  return {batch.x.to(device), batch.z.to(device), batch.sigma.to(device)};
+  const auto move = [&](const at::Tensor& x) {  // from pinned memory nothing waits for the copy
+    return device.is_cuda() ? x.pin_memory().to(device, /*non_blocking=*/true) : x.to(device);
+  };
+  return {move(batch.x), move(batch.z), move(batch.sigma)};
 }
 
 TrainResult train(const RunConfig& config, const TrainOptions& options) {
@@ -204,23 +251,26 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
   };
   base::Progress bar("train", config.train.steps, state.adam.step);
   std::vector<GradientScale> clips;
-  StepLosses mean;
-  int64_t in_mean = 0;
+  LossLedger ledger(*model, device);
   bool stopped = false;
   while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
     const int64_t step = state.adam.step;
     const NoisyBatch batch =
         to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
-    const StepLosses losses = compute_gradients(*model, losses_options, batch, parameters, clips);
-    if (!all_finite(losses, *model)) {
+    ledger.enter(step, compute_gradients(*model, losses_options, batch, parameters, clips));
+    const auto check_finite = [&] {
+      const auto bad = ledger.first_bad();
+      if (!bad) return;
+      const auto& [at_step, losses] = *bad;
       base::fail_runtime("training::train",
                          "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
                          "good checkpoint: {}",
                          losses.first, losses.second,
-                         model->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third), step,
-                         describe_sigma(*model, batch),
+                         model->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third),
+                         at_step, describe_sigma(*model, batch),
                          folder.has_checkpoint() ? folder.checkpoint().string() : "none yet");
-    }
+    };
+    if (device.is_cpu()) check_finite();  // elsewhere it would wait for the step
     const double rate =
         scheduled_rate(config.train.learning_rate, step, config.train.warmup, progress_at(step));
     adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema,
@@ -229,18 +279,12 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const int64_t done = state.adam.step;
     stopped = options.stop && options.stop->load();
     const bool last = stopped || done == config.train.steps || progress_at(done) >= 1;
-    mean.first += losses.first;
-    mean.second += losses.second;
-    mean.third += losses.third;
-    ++in_mean;
     const bool validating = last || done % config.train.validate_every == 0;
-    if (validating || done % kMetricsEvery == 0) {
-      mean.first /= static_cast<double>(in_mean);
-      mean.second /= static_cast<double>(in_mean);
-      mean.third /= static_cast<double>(in_mean);
-      mean.first_gradient = losses.first_gradient;
-      mean.second_gradient = losses.second_gradient;
-      mean.third_gradient = losses.third_gradient;
+    const bool reporting = validating || done % kMetricsEvery == 0;
+    const bool saving = last || done % config.train.checkpoint_every == 0;
+    if (reporting || saving) check_finite();
+    if (reporting) {
+      const StepLosses mean = ledger.take_mean();
       StepLosses validation;
       if (validating) validation = validate_now();
       state.seconds = elapsed();
@@ -253,10 +297,8 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
         bar.message(fmt::format("step {:>6}  {:6.1f} s  validation {}", done, state.seconds,
                                 loss_text(validation)));
       }
-      mean = {};
-      in_mean = 0;
     }
-    if (last || done % config.train.checkpoint_every == 0) {
+    if (saving) {
       state.seconds = elapsed();
       save_checkpoint(folder.checkpoint(), *model, parameters, state);
       folder.write_summary(config, *model, parameters.size(), state);

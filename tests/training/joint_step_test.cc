@@ -2,8 +2,12 @@
 // trunk takes no more of its gradient than its share.
 #include "scorejet/training/joint_step.h"
 
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <atomic>
+#include <set>
 
 #include "scorejet/objectives/denoising.h"
 #include "scorejet/score/autodiff_field.h"
@@ -174,7 +178,8 @@ TEST(JointStep, ClippingLeftToTheOptimiserIsTheSame) {
   options.gamma = 1e6;
   options.clip_norm = 0.5;
   std::vector<GradientScale> clips;
-  const StepLosses left = compute_gradients(p.model, options, p.batch, p.parameters, clips);
+  const StepLosses left =
+      read_losses(compute_gradients(p.model, options, p.batch, p.parameters, clips));
   AdamState one = make_adam_state(p.parameters.values()), other = one;
   other.first_moment = one.first_moment.clone();
   other.second_moment = one.second_moment.clone();
@@ -190,6 +195,112 @@ TEST(JointStep, ClippingLeftToTheOptimiserIsTheSame) {
             1e-6 * other.first_moment.abs().max().item<double>());
   EXPECT_LT((one.second_moment - other.second_moment).abs().max().item<double>(),
             1e-6 * other.second_moment.abs().max().item<double>());
+}
+
+std::atomic<int> reads{0};
+
+// Counts the operations that hand numbers to the host: on an accelerator each waits for all before.
+std::unique_ptr<at::ObserverContext> count_read(const at::RecordFunction& function) {
+  static const std::set<std::string> kReading{"aten::item", "aten::_local_scalar_dense",
+                                              "aten::is_nonzero", "aten::nonzero", "aten::equal"};
+  if (kReading.contains(function.name())) ++reads;
+  return nullptr;
+}
+
+template <typename Body>
+int reads_of(Body&& body) {
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(count_read).scopes({at::RecordScope::FUNCTION}));
+  reads = 0;
+  body();
+  at::removeCallback(handle);
+  return reads;
+}
+
+TEST(JointStep, AStepReadsNothingOnTheHost) {
+  const int one_item = reads_of([] { torch::ones({1}).item<float>(); });
+  ASSERT_GT(one_item, 0);
+  const Problem p = make_problem();
+  AdamState adam = make_adam_state(p.parameters.values());
+  for (const char* form : {"product", "centred", "sketch"}) {
+    for (const bool reduced : {false, true}) {
+      LossOptions options;
+      options.form = objectives::parse_form(form);
+      options.variance_reduction = reduced;
+      options.variance_power = reduced ? 0 : 1;
+      std::vector<GradientScale> clips;
+      at::Tensor losses;
+      const int count = reads_of([&] {
+        losses = compute_gradients(p.model, options, p.batch, p.parameters, clips);
+        adam_step_plain(adam, p.parameters.values(), p.parameters.gradients(), 1e-3, 0.999, clips);
+      });
+      // LibTorch's eigendecomposition of the sketch's r x r matrices looks at its error flags.
+      EXPECT_EQ(count, options.form == objectives::Form::kSketch ? one_item : 0)
+          << form << (reduced ? ", reduced" : "");
+      const StepLosses read = read_losses(losses);
+      EXPECT_TRUE(std::isfinite(read.first + read.second + read.second_gradient));
+      EXPECT_TRUE(std::isnan(read.third) && std::isnan(read.third_gradient));
+    }
+  }
+}
+
+// Sample by sample: the gradient is the unweighed one over a power of the posterior's variance.
+TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.variance_reduction = false;
+  options.clip_norm = 1e30;
+  const auto head = [&](double power, const NoisyBatch& batch) {
+    options.variance_power = power;
+    accumulate_gradients(p.model, options, batch, p.parameters);
+    std::vector<at::Tensor> parts;
+    for (const auto& range : p.parameters.ranges("s2")) {
+      parts.push_back(p.parameters.gradients().narrow(0, range.begin, range.end - range.begin));
+    }
+    return at::cat(parts).clone();
+  };
+  at::Tensor sum, weighed;
+  for (int64_t i = 0; i < 32; ++i) {
+    const NoisyBatch one{p.batch.x.narrow(0, i, 1), p.batch.z.narrow(0, i, 1),
+                         p.batch.sigma.narrow(0, i, 1)};
+    const at::Tensor noisy = one.x + one.sigma.unsqueeze(-1) * one.z;
+    const at::Tensor curvature = p.model.evaluate(noisy, one.sigma, 2).s2->dense()[0];
+    const at::Tensor variance =  // over sigma², and its size before anything is known
+        (1 + 0.16 * curvature.diagonal().mean()) / (0.16 * p.model.residual_scale(one.sigma)[0]);
+    const at::Tensor gradient = head(0, one);
+    EXPECT_LT((head(2, one) - gradient / variance.square()).norm().item<double>(),
+              1e-4 * gradient.norm().item<double>() / variance.square().item<double>());
+    weighed = (i == 0 ? torch::zeros_like(gradient) : weighed) + gradient / variance / 32;
+    sum = (i == 0 ? torch::zeros_like(gradient) : sum) + gradient / 32;
+  }
+  const at::Tensor whole = head(1, p.batch);
+  EXPECT_LT((whole - weighed).norm().item<double>(), 1e-4 * weighed.norm().item<double>());
+  EXPECT_GT((whole - sum).norm().item<double>(), 0.05 * sum.norm().item<double>());
+}
+
+// The sketch chooses the factor, the likelihood the diagonal: of which the gradient is proportional
+// to the likelihood's weight, while the factor's does not know it.
+TEST(JointStep, TheLikelihoodAloneSetsTheDiagonalBesideASketch) {
+  const Problem p = make_problem();
+  LossOptions options;
+  options.form = objectives::Form::kSketch;
+  options.variance_reduction = false;
+  options.clip_norm = 1e30;
+  const auto part = [&](const char* name, double likelihood) {
+    options.likelihood = likelihood;
+    accumulate_gradients(p.model, options, p.batch, p.parameters);
+    const auto ranges = p.parameters.ranges(name);
+    EXPECT_EQ(ranges.size(), 1);
+    return p.parameters.gradients()
+        .narrow(0, ranges[0].begin, ranges[0].end - ranges[0].begin)
+        .clone();
+  };
+  const at::Tensor one = part("s2_diagonal", 1), two = part("s2_diagonal", 2);
+  EXPECT_GT(one.norm().item<double>(), 1e-3);
+  EXPECT_LT((two - 2 * one).norm().item<double>(), 1e-4 * two.norm().item<double>());
+  EXPECT_GT(part("s2_diagonal", 0).norm().item<double>(), 1e-3) << "without one, the sketch does";
+  EXPECT_LT((part("s2_factor", 1) - part("s2_factor", 2)).norm().item<double>(),
+            1e-5 * part("s2_factor", 1).norm().item<double>());
 }
 
 }  // namespace
