@@ -225,13 +225,13 @@ struct PendingLosses {
   at::Tensor first, second, third, first_gradient, second_gradient, third_gradient;
 
   at::Tensor stack(const at::TensorOptions& options) const {
-    std::vector<at::Tensor> all;
-    for (const at::Tensor& value :
-         {first, second, third, first_gradient, second_gradient, third_gradient}) {
-      all.push_back(value.defined() ? value.detach().to(at::kDouble)
-                                    : at::full({}, kNaN, options.dtype(at::kDouble)));
-    }
-    return at::stack(all);
+    const auto known = [&](const at::Tensor& value, double otherwise) {
+      return value.defined() ? value.detach().to(at::kDouble)
+                             : at::full({}, otherwise, options.dtype(at::kDouble));
+    };
+    return at::stack({known(first, kNaN), known(second, kNaN), known(third, kNaN),
+                      known(first_gradient, kNaN), known(second_gradient, 0),
+                      known(third_gradient, 0)});
   }
 };
 

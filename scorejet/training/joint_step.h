@@ -45,7 +45,7 @@ struct StepLosses {
   // a constant and NaN when the model has no such order; with variance reduction order 1 is up to a
   // constant too.
   double first = 0, second = 0, third = 0;
-  // Norms before clipping; NaN for an s1 that is given.
+  // Norms before clipping; NaN for an s1 that is given, 0 for an order that the model has not.
   double first_gradient = 0, second_gradient = 0, third_gradient = 0;
 };
 
