@@ -72,7 +72,7 @@ SCOREJET_INLINE void unmix_any(const MixSizes& sizes, const float* g, const floa
       }
       df[c * sizes.values + v] = base::sum_lanes<float, kBytes>(product);
     }
-    for (int64_t j = 0; j < registers; ++j) {  // ascending: the next row mends what this overran
+    for (int64_t j = 0; j < registers; ++j) {  // the next row mends what this overruns
       Lanes sum = {};
       for (int64_t v = 0; v < sizes.values; ++v) sum += d[j * sizes.values + v] * weights[v];
       *reinterpret_cast<Lanes*>(dg + c * sizes.columns + j * kLanes) = sum;

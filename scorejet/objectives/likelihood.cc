@@ -41,7 +41,7 @@ at::Tensor log_determinant(const at::Tensor& lower) {
   return 2 * lower.diagonal(0, -2, -1).log().sum(-1);
 }
 
-// I + σ² A.
+// I + σ² A; affine() would read its scale to see whether it is negative, which a square is not.
 SymmetricOperator relative_covariance(const SymmetricOperator& a, const at::Tensor& sigma) {
   const at::Tensor variance = sigma.square();
   if (a.structure() != Structure::kLowRank) return a.affine(at::ones_like(sigma), variance);

@@ -69,7 +69,13 @@ class Validator {
   std::vector<NoisyBatch> batches_;
 };
 
+std::string sigma_range(const NoisyBatch& batch) {
+  return fmt::format("{:.4g}..{:.4g}", batch.sigma.min().item<double>(),
+                     batch.sigma.max().item<double>());
+}
+
 // The σ to name when a loss is not finite: of the first sample with a bad score, else the range.
+// With the weights that the loss was computed with.
 std::string describe_sigma(const models::ScoreModel& model, const NoisyBatch& batch) {
   at::NoGradGuard no_grad;
   const at::Tensor x = batch.x + batch.sigma.unsqueeze(-1) * batch.z;
@@ -78,8 +84,7 @@ std::string describe_sigma(const models::ScoreModel& model, const NoisyBatch& ba
     return fmt::format("{:.4g}",
                        batch.sigma[at::nonzero(bad)[0][0].item<int64_t>()].item<double>());
   }
-  return fmt::format("{:.4g}..{:.4g}", batch.sigma.min().item<double>(),
-                     batch.sigma.max().item<double>());
+  return sigma_range(batch);
 }
 
 std::string loss_text(const StepLosses& losses) {
@@ -249,16 +254,18 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const double by_steps = static_cast<double>(step) / static_cast<double>(config.train.steps);
     return budget > 0 ? std::max(by_steps, elapsed() / budget) : by_steps;
   };
+  const auto draw = [&](int64_t step) {
+    return draw_batch(config, splits.train, step, config.train.batch, "train");
+  };
   base::Progress bar("train", config.train.steps, state.adam.step);
   std::vector<GradientScale> clips;
   LossLedger ledger(*model, device);
   bool stopped = false;
   while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
     const int64_t step = state.adam.step;
-    const NoisyBatch batch =
-        to_device(draw_batch(config, splits.train, step, config.train.batch, "train"), device);
+    const NoisyBatch batch = to_device(draw(step), device);
     ledger.enter(step, compute_gradients(*model, losses_options, batch, parameters, clips));
-    const auto check_finite = [&] {
+    const auto check_finite = [&](bool updated) {
       const auto bad = ledger.first_bad();
       if (!bad) return;
       const auto& [at_step, losses] = *bad;
@@ -267,10 +274,11 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
                          "good checkpoint: {}",
                          losses.first, losses.second,
                          model->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third),
-                         at_step, describe_sigma(*model, batch),
+                         at_step,
+                         updated ? sigma_range(draw(at_step)) : describe_sigma(*model, batch),
                          folder.has_checkpoint() ? folder.checkpoint().string() : "none yet");
     };
-    if (device.is_cpu()) check_finite();  // elsewhere it would wait for the step
+    if (device.is_cpu()) check_finite(false);  // elsewhere it would wait for the step
     const double rate =
         scheduled_rate(config.train.learning_rate, step, config.train.warmup, progress_at(step));
     adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema,
@@ -282,7 +290,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     const bool validating = last || done % config.train.validate_every == 0;
     const bool reporting = validating || done % kMetricsEvery == 0;
     const bool saving = last || done % config.train.checkpoint_every == 0;
-    if (reporting || saving) check_finite();
+    if (!device.is_cpu() && (reporting || saving)) check_finite(true);
     if (reporting) {
       const StepLosses mean = ledger.take_mean();
       StepLosses validation;

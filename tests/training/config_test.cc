@@ -44,9 +44,10 @@ TEST(RunConfig, ErrorsNameKeyLineAndNearest) {
   EXPECT_NE(error_of([&] { apply_setting(config, "train.bach=3"); }).find("train.batch"),
             std::string::npos);
   EXPECT_NE(error_of([&] { apply_setting(config, "nonsense"); }), "");
-  for (const char* bad : {"noise.sigma=0", "noise.sigma=-1", "train.batch=0", "train.ema=1.0",
-                          "model.s2=dense", "model.s3=dense", "model.s3_rank=0", "loss.gamma3=0",
-                          "loss.form=centered", "noise.sigma_max=0.1"}) {
+  for (const char* bad :
+       {"noise.sigma=0", "noise.sigma=-1", "train.batch=0", "train.ema=1.0", "model.s2=dense",
+        "model.s3=dense", "model.s3_rank=0", "loss.gamma3=0", "loss.variance_power=-1",
+        "loss.variance_power=1", "loss.form=centered", "noise.sigma_max=0.1"}) {
     RunConfig wrong;
     apply_setting(wrong, bad);
     EXPECT_THROW(validate(wrong), std::invalid_argument) << bad;

@@ -38,6 +38,15 @@ Problem make_problem() {
           {torch::randn({32, 6}), torch::randn({32, 6}), torch::full({32}, 0.4)}};
 }
 
+// The gradient, as it stands, of the parameters whose names start with `prefix`.
+at::Tensor gradient_of(const Problem& p, const std::string& prefix) {
+  std::vector<at::Tensor> parts;
+  for (const auto& range : p.parameters.ranges(prefix)) {
+    parts.push_back(p.parameters.gradients().narrow(0, range.begin, range.end - range.begin));
+  }
+  return at::cat(parts);
+}
+
 // The gradient of all that is not the second order's own.
 at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
   LossOptions options;
@@ -128,16 +137,8 @@ TEST(JointStep, LeadingVectorsMoveTheFactorAlone) {
   options.form = objectives::Form::kSketch;
   options.variance_reduction = false;
   options.clip_norm = 1e30;
-  const auto of = [&](const std::string& head) {
-    std::vector<at::Tensor> parts;
-    for (const auto& range : p.parameters.ranges(head)) {
-      parts.push_back(
-          p.parameters.gradients().narrow(0, range.begin, range.end - range.begin).clone());
-    }
-    return at::cat(parts);
-  };
   accumulate_gradients(p.model, options, p.batch, p.parameters);
-  const at::Tensor diagonal = of("s2_diagonal"), factor = of("s2_factor");
+  const at::Tensor diagonal = gradient_of(p, "s2_diagonal"), factor = gradient_of(p, "s2_factor");
 
   p.parameters.gradients().zero_();
   const at::Tensor x = p.batch.x + p.batch.sigma.unsqueeze(-1) * p.batch.z;
@@ -146,9 +147,10 @@ TEST(JointStep, LeadingVectorsMoveTheFactorAlone) {
   const at::Tensor loss = objectives::sketch_loss(*p.model.evaluate(x, p.batch.sigma, 2).s2, v, jv);
   const at::Tensor scale = p.model.residual_scale(p.batch.sigma).square();
   torch::autograd::backward({options.gamma * (loss / scale).mean()});
-  EXPECT_LT((of("s2_diagonal") - diagonal).norm().item<double>(),
+  EXPECT_LT((gradient_of(p, "s2_diagonal") - diagonal).norm().item<double>(),
             1e-5 * diagonal.norm().item<double>());
-  EXPECT_GT((of("s2_factor") - factor).norm().item<double>(), 0.1 * factor.norm().item<double>());
+  EXPECT_GT((gradient_of(p, "s2_factor") - factor).norm().item<double>(),
+            0.1 * factor.norm().item<double>());
 }
 
 TEST(JointStep, EachOrderIsClippedOnItsOwn) {
@@ -158,14 +160,7 @@ TEST(JointStep, EachOrderIsClippedOnItsOwn) {
   options.clip_norm = 0.5;
   const StepLosses losses = accumulate_gradients(p.model, options, p.batch, p.parameters);
   EXPECT_GT(losses.second_gradient, 1e3);
-  double own = 0;
-  for (const auto& range : p.parameters.ranges("s2")) {
-    own += p.parameters.gradients()
-               .narrow(0, range.begin, range.end - range.begin)
-               .square()
-               .sum()
-               .item<double>();
-  }
+  const double own = gradient_of(p, "s2").square().sum().item<double>();
   const double all = p.parameters.gradients().square().sum().item<double>();
   EXPECT_NEAR(std::sqrt(own), 0.5, 1e-4);
   EXPECT_LE(std::sqrt(all - own), 0.5 + 1e-4);
@@ -253,11 +248,7 @@ TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
   const auto head = [&](double power, const NoisyBatch& batch) {
     options.variance_power = power;
     accumulate_gradients(p.model, options, batch, p.parameters);
-    std::vector<at::Tensor> parts;
-    for (const auto& range : p.parameters.ranges("s2")) {
-      parts.push_back(p.parameters.gradients().narrow(0, range.begin, range.end - range.begin));
-    }
-    return at::cat(parts).clone();
+    return gradient_of(p, "s2");
   };
   at::Tensor sum, weighed;
   for (int64_t i = 0; i < 32; ++i) {
@@ -289,11 +280,8 @@ TEST(JointStep, TheLikelihoodAloneSetsTheDiagonalBesideASketch) {
   const auto part = [&](const char* name, double likelihood) {
     options.likelihood = likelihood;
     accumulate_gradients(p.model, options, p.batch, p.parameters);
-    const auto ranges = p.parameters.ranges(name);
-    EXPECT_EQ(ranges.size(), 1);
-    return p.parameters.gradients()
-        .narrow(0, ranges[0].begin, ranges[0].end - ranges[0].begin)
-        .clone();
+    EXPECT_EQ(p.parameters.ranges(name).size(), 1);
+    return gradient_of(p, name);
   };
   const at::Tensor one = part("s2_diagonal", 1), two = part("s2_diagonal", 2);
   EXPECT_GT(one.norm().item<double>(), 1e-3);
