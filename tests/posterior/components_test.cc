@@ -94,16 +94,18 @@ TEST(Components, OfOnePixelAreItsVariance) {
   }
 }
 
-// Pieces of the batch and passes of a few vectors change the memory, not the answer.
+// Pieces of the batch and passes of a few vectors change the memory, not the answer. (Rounding may
+// end one an iteration sooner; vectors then differ by the tolerance over the gap of eigenvalues.)
 TEST(Components, DoNotDependOnHowManyPointsAreTraced) {
   const distributions::GaussianMixture mixture = make_mixture(40);
   const FirstOrder first(mixture);
   const at::Tensor x = at::randn({5, 40}, at::kDouble), sigma = at::full({}, 0.6, at::kDouble);
-  const Components all = top_components(first, x, sigma, {.tolerance = 1e-6});
+  const Components all = top_components(first, x, sigma, {.tolerance = 1e-10});
+  EXPECT_TRUE(all.converged);
   for (int64_t points : {1, 3, 11}) {
     const Components pieces =
-        top_components(first, x, sigma, {.tolerance = 1e-6, .max_points = points});
-    EXPECT_LT(largest(pieces.vectors - all.vectors), 1e-9) << points;
+        top_components(first, x, sigma, {.tolerance = 1e-10, .max_points = points});
+    EXPECT_LT(largest(pieces.vectors - all.vectors), 1e-7) << points;
     EXPECT_LT(largest(pieces.values - all.values), 1e-9) << points;
   }
 }
