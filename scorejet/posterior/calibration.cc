@@ -19,19 +19,6 @@ double gaussian_width(double level) {
   return at::special_ndtri(at::full({}, 0.5 + 0.5 * level, at::kDouble)).item<double>();
 }
 
-// The median of a chi-squared of D degrees of freedom, over D: bisection of its distribution.
-double typical_mahalanobis(int64_t dim) {
-  const auto d = static_cast<double>(dim);
-  const at::Tensor shape = at::full({}, 0.5 * d, at::kDouble);
-  double low = 0, high = d;  // the median lies below the mean
-  for (int i = 0; i < 60; ++i) {
-    const double middle = 0.5 * (low + high);
-    const double below = at::igamma(shape, at::full({}, 0.5 * middle, at::kDouble)).item<double>();
-    (below < 0.5 ? low : high) = middle;
-  }
-  return low / d;
-}
-
 void check_levels(const char* where, const std::vector<double>& levels) {
   double last = 0;
   for (const double level : levels) {
@@ -183,8 +170,7 @@ Recalibration fit_recalibration(const Scores& scores, double sigma,
   Recalibration fitted;
   fitted.sigma = sigma;
   fitted.levels = levels;
-  fitted.temperature =
-      scores.mahalanobis.median().item<double>() / typical_mahalanobis(scores.z.size(1));
+  fitted.temperature = scores.mahalanobis.mean().item<double>();
   const double root = std::sqrt(fitted.temperature);
   fitted.widths = conformal_widths(counted_z(scores.z, counted) / root, levels);
   if (scores.z_component.numel() > 0) {

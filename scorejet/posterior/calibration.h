@@ -66,11 +66,11 @@ struct Recalibration {
   std::vector<double> levels, widths, component_widths;
 };
 
-// Math: temperature = the median of mahalanobis over that of a chi-squared of D degrees of freedom
-// over D. (The mean, the likeliest scale of a Gaussian, is set by a few samples with a coordinate
-// that was thought certain: between two sets of 1,000 digits it differs by a quarter.) A width is
-// the ⌈(n + 1) level⌉-th smallest of the |z| (split conformal prediction), so that intervals on
-// new, exchangeable samples hold the truth at that rate on average over coordinates. Shapes:
+// Math: temperature = the mean of mahalanobis, the likeliest scale of a Gaussian. (A posterior that
+// is sure of a coordinate and wrong weighs as much in it as in the likelihood: fit it on as many
+// samples as there are.) A width is the ⌈(n + 1) level⌉-th smallest of the |z| (split conformal
+// prediction), so that intervals on new, exchangeable samples hold the truth at that rate on
+// average over coordinates. Shapes:
 // counted: bool [D], the coordinates that widths are of; undefined: all. Errors:
 // std::invalid_argument for shapes, levels outside (0, 1), fewer samples than a level needs. See:
 // Guo et al. 2017 (temperature); Vovk et al. 2005, Lei et al. 2018 (conformal).
