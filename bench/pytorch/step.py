@@ -85,9 +85,10 @@ class UNet(nn.Module):
         self.bottom = nn.ModuleList(Block(2 * channels) for _ in range(2))
         self.s1, self.diagonal = conv3(channels, 4), conv3(channels, 4)
         self.maps = conv3(channels, 4 * MAPS)
-        self.coarse = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
-        self.block = Block(2 * channels, 0)
-        self.mixing = nn.Conv2d(2 * channels, MAPS * rank, 1)
+        self.coarse = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.block = Block(channels, 0)
+        self.mixing = nn.Conv2d(channels, MAPS * rank, 1)
+        self.gain = nn.Linear(channels, 1)
 
     def forward(self, x, noise):
         condition = self.embedding(noise)
@@ -100,7 +101,8 @@ class UNet(nn.Module):
         h = self.up(skip + F.interpolate(self.widen(h), scale_factor=2.0), condition)
         h = F.silu(h)
         unfold = lambda maps: F.pixel_shuffle(maps.contiguous(), 2).flatten(1)
-        mixing = self.mixing(F.silu(self.block(self.coarse(h))))
+        coarse = F.silu(self.block(self.coarse(h)))
+        mixing = self.mixing(coarse) * self.gain(coarse.mean((2, 3))).exp()[:, :, None, None]
         mixing = F.interpolate(mixing, scale_factor=2.0, mode="bilinear", align_corners=False)
         size, (height, width) = h.shape[0], h.shape[2:]
         columns = torch.einsum("nckhw,ncshw->nkshw",

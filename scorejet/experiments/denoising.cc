@@ -204,14 +204,8 @@ void train_models(Lab& lab) {
   for (const SideModel& side : lab.plan.sides) models.emplace_back(side.name, side.config);
   std::vector<Task> tasks;
   for (const auto& [name, config] : models) {
-    const int64_t finish = name == kMain ? lab.plan.finish_steps : 0;
-    tasks.push_back({fmt::format("{} {} of {} steps", config.data.name, name,
-                                 std::max(finish, config.train.steps)),
-                     [config = config, finish, folder = lab.options.out / name]() mutable {
-                       const int64_t steps = prepare_model(config, folder);
-                       if (finish <= steps) return Json(steps);
-                       config.loss.form = "centred";
-                       config.train.steps = finish;
+    tasks.push_back({fmt::format("{} {} of {} steps", config.data.name, name, config.train.steps),
+                     [config = config, folder = lab.options.out / name] {
                        return Json(prepare_model(config, folder));
                      }});
   }

@@ -23,10 +23,7 @@ struct SideModel {
 };
 
 struct DenoisingPlan {
-  training::RunConfig model;  // the main one, conditioned on sigma
-  // The main model is trained on until this step in the centred form, which takes the sizes of the
-  // components from samples where the sketch takes them from the Jacobian of s1; 0: it is not.
-  int64_t finish_steps = 0;
+  training::RunConfig model;   // the main one, conditioned on sigma
   std::vector<double> sigmas;  // that everything is measured at
   std::vector<SideModel> sides;
   std::string twin;  // the side model that those of a single sigma are held against; empty: none

@@ -9,11 +9,12 @@ namespace {
 void add_structures(DenoisingPlan& plan, int64_t steps) {
   training::RunConfig config = plan.model;
   config.train.steps = steps;
-  for (const int64_t rank : {5, 50}) {
+  for (const int64_t rank : {5, 20, 50}) {
     config.model.rank = rank;
     plan.sides.push_back({fmt::format("rank{}", rank), config});
   }
   config.model.s2 = "diagonal";
+  config.loss.leading = 0;
   plan.sides.push_back({"diagonal", config});
 }
 
@@ -30,19 +31,19 @@ void add_single_sigmas(DenoisingPlan& plan, int64_t steps) {
   }
 }
 
-// The sketch shows leading directions without the noise of single samples, of every image alike
-// whatever its variance; the likelihood sets the variances beside them.
+// Variances are learned from samples, of every image alike whatever its size, the small ones by the
+// likelihood; the directions that lead from the Jacobian too, without the noise of single samples.
 DenoisingPlan common(const std::string& data) {
   DenoisingPlan plan;
   plan.model.data.name = data;
   plan.model.noise.sigma_max = 1.0;
   plan.model.model.s2 = "low_rank";
-  plan.model.model.rank = 20;
-  plan.model.loss.form = "sketch";
+  plan.model.model.rank = 32;  // of which the leading 20 are learned better than as a rank of 20
+  plan.model.loss.leading = 0.2;
   plan.model.loss.variance_reduction = false;
   plan.model.loss.sigma_power = 0.75;
   plan.model.loss.variance_power = 1;
-  plan.model.loss.likelihood = 0.5;
+  plan.model.loss.likelihood = 2;
   plan.model.train.batch = 16;
   plan.model.train.learning_rate = 3e-3;
   plan.model.train.warmup = 200;
@@ -64,10 +65,9 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
   plan.model.model.channels = fast ? 32 : 48;
-  plan.model.train.steps = fast ? 500 : 21000;
-  plan.finish_steps = fast ? 650 : 27000;
+  plan.model.train.steps = fast ? 650 : 26000;
   add_structures(plan, fast ? 60 : 300);
-  add_single_sigmas(plan, fast ? 60 : 800);
+  add_single_sigmas(plan, fast ? 60 : 1600);
   if (fast) shorten(plan);
   return plan;
 }
@@ -78,7 +78,7 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = fast ? 32 : 48;
   plan.model.model.levels = 3;
-  plan.model.train.steps = fast ? 250 : 6400;
+  plan.model.train.steps = fast ? 250 : 9000;
   add_structures(plan, fast ? 30 : 200);
   plan.num_images = 1000;
   plan.num_jacobian = 24;  // thousands of products each

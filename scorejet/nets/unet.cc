@@ -104,14 +104,16 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
   }
   diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
   if (options.hessian == Hessian::kLowRank) {
-    const int64_t wide = 2 * options.channels;
-    factor_maps_ = register_module("s2_maps", conv3x3(options.channels, folded * kSharedMaps));
+    const int64_t channels = options.channels;
+    factor_maps_ = register_module("s2_maps", conv3x3(channels, folded * kSharedMaps));
     factor_shrink_ = register_module(
-        "s2_shrink", torch::nn::Conv2d(
-                         torch::nn::Conv2dOptions(options.channels, wide, 3).stride(2).padding(1)));
-    factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(wide, 0));
+        "s2_shrink",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2).padding(1)));
+    factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(channels, 0));
     factor_mixing_ = register_module("s2_mixing", torch::nn::Conv2d(torch::nn::Conv2dOptions(
-                                                      wide, kSharedMaps * options.rank, 1)));
+                                                      channels, kSharedMaps * options.rank, 1)));
+    factor_gain_ = register_module("s2_gain", torch::nn::Linear(channels, 1));
+    zero_parameters(*factor_gain_);
   }
   // Last, so that orders one and two start from the same weights with it and without.
   if (options.third == Third::kNone) return;
@@ -176,8 +178,10 @@ HessianOutputs UNet::second_head(const at::Tensor& features) {
   HessianOutputs outputs;
   outputs.diagonal = unfold(diagonal_->forward(features));
   if (!factor_maps_) return outputs;
-  const at::Tensor coarse = factor_block_->forward(factor_shrink_->forward(features), {});
-  const at::Tensor coefficients = factor_mixing_->forward(at::silu(coarse));
+  const at::Tensor coarse = at::silu(factor_block_->forward(factor_shrink_->forward(features), {}));
+  // How large a factor is is one number, that need not be unlearned and learned in every column.
+  const at::Tensor gain = factor_gain_->forward(coarse.mean({2, 3})).exp();
+  const at::Tensor coefficients = factor_mixing_->forward(coarse) * gain.view({-1, 1, 1, 1});
   outputs.factor = unfold_columns(
       mixed_maps(coefficients, factor_maps_->forward(features), options_.rank), options_.rank);
   return outputs;

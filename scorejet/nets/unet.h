@@ -65,6 +65,7 @@ class UNet : public Network {
   torch::nn::Conv2d factor_maps_{nullptr};  // what columns are mixed from; null without a factor
   torch::nn::Conv2d factor_shrink_{nullptr}, factor_mixing_{nullptr};  // to their coefficients
   std::shared_ptr<ResidualBlock> factor_block_;
+  torch::nn::Linear factor_gain_{nullptr};  // ln of their common size
   torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};
   std::shared_ptr<ResidualBlock> third_block_;
   torch::nn::Linear third_weights_{nullptr};  // from the features' mean over the image

@@ -66,52 +66,80 @@ at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& whole, cons
                                                    -batch.z, batch.sigma));
 }
 
-// Vectors at each point, and Jᵀ times them.
-struct Sketch {
-  at::Tensor v, jv;  // [B, m, D]
+// Vectors at each noisy point, and Jᵀ times them, [B, m, D]: first those of the sketch form, then
+// those of the leading directions.
+struct Products {
+  at::Tensor v, jv;
+  int64_t num_sketch = 0;
 };
 
-// An isotropic one, from the noise of another sample: independent of the point; and with a factor
-// one in its span.
-at::Tensor sketch_vectors(const SymmetricOperator& s2, const NoisyBatch& batch) {
-  const int64_t copies = s2.batch() / batch.z.size(0);
-  const at::Tensor isotropic = batch.z.roll(1, 0).repeat({copies, 1});
-  if (s2.structure() != linalg::Structure::kLowRank) return isotropic.unsqueeze(1);
-  const at::Tensor w = batch.z.roll(2, 0).narrow(1, 0, s2.rank()).repeat({copies, 1});
-  return at::stack({isotropic, objectives::leading_vectors(s2, w)}, 1);
+bool needs_products(const LossOptions& options) {
+  return options.form == objectives::Form::kSketch || options.leading > 0;
+}
+
+// All from the noise of other samples, so that they are independent of the point. The sketch's are
+// an isotropic one, and with a factor one in its span.
+Products choose_vectors(const SymmetricOperator& s2, const NoisyBatch& batch,
+                        const LossOptions& options) {
+  const int64_t copies = options.variance_reduction ? 2 : 1;
+  const SymmetricOperator noisy = s2.slice(0, copies * batch.z.size(0));
+  const auto other = [&](int64_t i) { return batch.z.roll(i, 0).repeat({copies, 1}); };
+  const auto within = [&](int64_t first, int64_t count, double evenness) {
+    std::vector<at::Tensor> w;
+    for (int64_t i = first; i < first + count; ++i) w.push_back(other(i).narrow(1, 0, s2.rank()));
+    return objectives::leading_vectors(noisy, at::stack(w, 1), evenness);
+  };
+  std::vector<at::Tensor> parts;
+  Products products;
+  if (options.form == objectives::Form::kSketch) {
+    parts.push_back(other(1).unsqueeze(1));
+    if (s2.structure() == linalg::Structure::kLowRank) {
+      parts.push_back(within(2, 1, objectives::kSketchEvenness));
+    }
+    products.num_sketch = static_cast<int64_t>(parts.size());
+  }
+  if (options.leading > 0) {
+    parts.push_back(within(1, objectives::kLeadingVectors, objectives::kLeadingEvenness));
+  }
+  products.v = at::cat(parts, 1);
+  return products;
 }
 
 // By tracing s1 anew.
-Sketch make_sketch(const ScoreModel& model, const Points& points, const SymmetricOperator& s2,
-                   const NoisyBatch& batch) {
-  const at::Tensor v = sketch_vectors(s2, batch);
-  return {v, score::TracedJacobian(model, points.x, points.sigma).apply_transposed(v)};
+Products trace_products(const ScoreModel& model, const Points& points, const SymmetricOperator& s2,
+                        const NoisyBatch& batch, const LossOptions& options) {
+  Products products = choose_vectors(s2, batch, options);
+  const int64_t noisy = products.v.size(0);
+  products.jv =
+      score::TracedJacobian(model, points.x.narrow(0, 0, noisy), points.sigma.narrow(0, 0, noisy))
+          .apply_transposed(products.v);
+  return products;
 }
 
 // Through the graph of s1 that the step has anyway: s1 from `leaf`, which stands for `features`.
-Sketch sketch_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Tensor& features,
-                      const at::Tensor& x, const SymmetricOperator& s2, const NoisyBatch& batch) {
-  const at::Tensor v = sketch_vectors(s2, batch);
-  std::vector<at::Tensor> products;
-  for (int64_t i = 0; i < v.size(1); ++i) {
-    const auto pulled = torch::autograd::grad({s1}, {leaf, x}, {v.select(1, i)}, true);
-    products.push_back(pulled[1] + torch::autograd::grad({features}, {x}, {pulled[0]}, true)[0]);
+Products products_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Tensor& features,
+                          const at::Tensor& x, const SymmetricOperator& s2, const NoisyBatch& batch,
+                          const LossOptions& options) {
+  Products products = choose_vectors(s2, batch, options);
+  const at::Tensor noisy = s1.narrow(0, 0, products.v.size(0));
+  std::vector<at::Tensor> columns;
+  for (int64_t i = 0; i < products.v.size(1); ++i) {
+    const auto pulled = torch::autograd::grad({noisy}, {leaf, x}, {products.v.select(1, i)}, true);
+    columns.push_back(pulled[1] + torch::autograd::grad({features}, {x}, {pulled[0]}, true)[0]);
   }
-  return {v, at::stack(products, 1)};
+  products.jv = at::stack(columns, 1).narrow(0, 0, products.v.size(0));
+  return products;
 }
 
-// The leading vectors move the factor alone: they would have the diagonal right along a few
-// directions instead of everywhere. Where the likelihood sets the diagonal (`set_elsewhere`), so
-// does the isotropic one: what s1 errs by is in the samples, not in its Jacobian.
-at::Tensor loss_of(const Sketch& sketch, const SymmetricOperator& s2, bool set_elsewhere) {
-  const bool has_factor = sketch.v.size(1) > 1;
-  const SymmetricOperator held =
-      has_factor ? SymmetricOperator::from_low_rank(s2.diagonal_part().detach(), s2.factor()) : s2;
-  const at::Tensor loss = objectives::sketch_loss(set_elsewhere ? held : s2, sketch.v.select(1, 0),
-                                                  sketch.jv.select(1, 0));
-  if (!has_factor) return loss;
-  return loss + objectives::kLeadingWeight *
-                    objectives::sketch_loss(held, sketch.v.select(1, 1), sketch.jv.select(1, 1));
+// The vector in the span moves the factor alone: it would have the diagonal right along a few
+// directions instead of everywhere.
+at::Tensor sketch_loss_of(const Products& products, const SymmetricOperator& s2) {
+  const auto loss = [&](const SymmetricOperator& of, int64_t i) {
+    return objectives::sketch_loss(of, products.v.select(1, i), products.jv.select(1, i));
+  };
+  if (products.num_sketch == 1) return loss(s2, 0);
+  const auto held = SymmetricOperator::from_low_rank(s2.diagonal_part().detach(), s2.factor());
+  return loss(s2, 0) + objectives::kSketchWeight * loss(held, 1);
 }
 
 // (tr Cov / what the preconditioner leaves)^(-power) at each point, [B]; shares below 1 % count as
@@ -125,18 +153,32 @@ at::Tensor relative_weights(const SymmetricOperator& s2, const at::Tensor& sigma
   return share.clamp_min(kLeast).pow(-power);
 }
 
-// `sketch`: of the sketch form.
-at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const Sketch& sketch,
+// Leading directions of the Jacobian, per sample.
+at::Tensor leading_loss_of(const Products& products, const SymmetricOperator& noisy,
+                           const NoisyBatch& batch) {
+  const int64_t first = products.num_sketch, count = products.v.size(1) - first;
+  return objectives::leading_loss(noisy, products.v.narrow(1, first, count),
+                                  products.jv.narrow(1, first, count),
+                                  batch.sigma.repeat({noisy.batch() / batch.sigma.size(0)}));
+}
+
+// `products`: where needs_products().
+at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const Products& products,
                        const NoisyBatch& batch, const at::Tensor& scale,
                        const LossOptions& options) {
   const int64_t size = batch.x.size(0);
+  const auto noisy = [&] { return s2.slice(0, products.v.size(0)); };
+  const auto per_sample = [&](const at::Tensor& loss) { return loss.view({-1, size}).mean(0); };
   at::Tensor loss;
   if (options.form == objectives::Form::kSketch) {
-    loss = loss_of(sketch, s2, options.likelihood > 0).view({-1, size}).mean(0);
+    loss = per_sample(sketch_loss_of(products, noisy()));
   } else if (options.variance_reduction) {
     loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
+  }
+  if (options.leading > 0) {
+    loss = loss + options.leading * per_sample(leading_loss_of(products, noisy(), batch));
   }
   loss = loss / scale.square();
   if (options.variance_power != 0) {
@@ -264,10 +306,9 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
     losses.second = losses.third = kNaN;
     return losses;
   }
-  const Sketch sketch = options.form == objectives::Form::kSketch
-                            ? make_sketch(model, points, *jet.s2, batch)
-                            : Sketch{};
-  losses.second = second_loss(jet.s1, *jet.s2, sketch, batch, scale, options).item<double>() / d;
+  const Products products =
+      needs_products(options) ? trace_products(model, points, *jet.s2, batch, options) : Products{};
+  losses.second = second_loss(jet.s1, *jet.s2, products, batch, scale, options).item<double>() / d;
   losses.third =
       order < 3
           ? kNaN
@@ -286,9 +327,9 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   Points points = make_points(batch, options, order);
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
-  const bool sketched = order >= 2 && options.form == objectives::Form::kSketch;
+  const bool looking = order >= 2 && needs_products(options);
   const bool learned = model.learns_first();
-  if (sketched && learned) points.x.requires_grad_();
+  if (looking && learned) points.x.requires_grad_();
   const nets::Network::Features features =
       model.features(points.x, points.sigma, std::min(order, 2));
 
@@ -301,16 +342,16 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   }
   at::Tensor second_leaf;
   std::optional<SymmetricOperator> s2;
-  Sketch sketch;
+  Products products;
   if (order >= 2) {
     second_leaf = features.second.detach().requires_grad_();
     s2 = model.second_order(second_leaf, points.sigma);
   }
-  if (sketched && learned) {
-    sketch = sketch_through(s1, first_leaf, features.first, points.x, *s2, batch);
+  if (looking && learned) {
+    products = products_through(s1, first_leaf, features.first, points.x, *s2, batch, options);
     points.x = points.x.detach();
-  } else if (sketched) {
-    sketch = make_sketch(model, points, *s2, batch);
+  } else if (looking) {
+    products = trace_products(model, points, *s2, batch, options);
   }
   const at::Tensor loss1 = first_loss(s1, batch, scale, options);
   if (learned) torch::autograd::backward({loss1});
@@ -325,7 +366,7 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   }
 
   const at::Tensor loss2 =
-      options.gamma * second_loss(s1.detach(), *s2, sketch, batch, scale, options);
+      options.gamma * second_loss(s1.detach(), *s2, products, batch, scale, options);
   if (order < 3) s2.reset();  // so that the factor is gone before its gradient is passed on
   torch::autograd::backward({loss2});
   losses.second = loss2.detach() / (options.gamma * d);

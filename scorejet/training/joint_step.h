@@ -27,6 +27,7 @@ struct LossOptions {
   // samples of large variance; the minimiser is the same. Without variance reduction only.
   double variance_power = 0;
   double likelihood = 0;   // weight of likelihood_loss within order 2; needs a psd model
+  double leading = 0;      // weight of leading_loss within order 2; needs a low rank
   double gamma3 = 0.01;    // weight of order 3
   double clip_norm = 1.0;  // per order
   // Bound of the gradient of a higher order at what is shared, relative to the orders below.

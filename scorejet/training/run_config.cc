@@ -10,6 +10,7 @@
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
+#include "scorejet/objectives/sketch.h"
 #include "scorejet/score/torchscript_field.h"
 
 namespace scorejet::training {
@@ -115,7 +116,7 @@ std::vector<Field> fields(RunConfig& c) {
       {"data.validation", &c.data.validation, "samples held out of training, from the end"},
       {"noise.sigma", &c.noise.sigma, "noise level, in units of the data; > 0"},
       {"noise.sigma_max", &c.noise.sigma_max,
-       "0: train at sigma only; else train on the range sigma..sigma_max, log-uniform"},
+       "0: train at sigma only; else train on the range sigma..sigma_max, in ln sigma"},
       {"model.network", &c.model.network, "auto, mlp (vectors) or unet (images)"},
       {"model.s2", &c.model.s2, "none, diagonal, low_rank or full (small D)"},
       {"model.rank", &c.model.rank, "columns of the factor B of s2 = diag(a) + B B^T; 1..D"},
@@ -151,6 +152,9 @@ std::vector<Field> fields(RunConfig& c) {
       {"loss.likelihood", &c.loss.likelihood,
        "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves the "
        "diagonal alone); >= 0"},
+      {"loss.leading", &c.loss.leading,
+       "weight of the leading directions of s1's Jacobian in the second-order loss, which low_rank "
+       "alone has; >= 0"},
       {"loss.gamma3", &c.loss.gamma3, "weight of the third-order loss beside the first; > 0"},
       {"train.steps", &c.train.steps, "optimiser steps"},
       {"train.max_seconds", &c.train.max_seconds,
@@ -228,11 +232,21 @@ void validate(const RunConfig& c) {
         c.loss.likelihood);
   check(c.loss.likelihood == 0 || c.model.parameterisation == "psd", "loss.likelihood",
         "0 unless model.parameterisation is psd", c.loss.likelihood);
+  check(c.loss.leading >= 0 && std::isfinite(c.loss.leading), "loss.leading", "at least 0",
+        c.loss.leading);
+  check(c.loss.leading == 0 || s2 == "low_rank", "loss.leading", "0 unless model.s2 is low_rank",
+        c.loss.leading);
   check(c.loss.gamma3 > 0 && std::isfinite(c.loss.gamma3), "loss.gamma3", "positive",
         c.loss.gamma3);
   check(c.train.steps >= 1, "train.steps", "at least 1", c.train.steps);
   check(c.train.max_seconds >= 0, "train.max_seconds", "at least 0", c.train.max_seconds);
   check(c.train.batch >= 1, "train.batch", "at least 1", c.train.batch);
+  check(c.loss.form != "sketch" || c.train.batch >= 3, "train.batch",
+        "at least 3 with loss.form sketch, which takes its vectors from other samples' noise",
+        c.train.batch);
+  check(c.loss.leading == 0 || c.train.batch > objectives::kLeadingVectors, "train.batch",
+        "at least 5 with loss.leading, which takes its vectors from other samples' noise",
+        c.train.batch);
   check(c.train.learning_rate > 0 && std::isfinite(c.train.learning_rate), "train.learning_rate",
         "positive", c.train.learning_rate);
   check(c.train.warmup >= 0, "train.warmup", "at least 0", c.train.warmup);

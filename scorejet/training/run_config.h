@@ -51,6 +51,7 @@ struct LossConfig {
   double gamma = 0.1;
   double variance_power = 0;
   double likelihood = 0;
+  double leading = 0;
   double gamma3 = 0.01;
 };
 

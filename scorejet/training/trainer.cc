@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <optional>
 
 #include "scorejet/base/device.h"
@@ -32,6 +33,7 @@ LossOptions loss_options(const RunConfig& config) {
   options.gamma = config.loss.gamma;
   options.variance_power = config.loss.variance_power;
   options.likelihood = config.loss.likelihood;
+  options.leading = config.loss.leading;
   options.gamma3 = config.loss.gamma3;
   options.clip_norm = config.train.clip_norm;
   options.trunk_share = config.train.trunk_share;
@@ -144,6 +146,15 @@ class LossLedger {
   int64_t count_ = 0;
 };
 
+// How far along the range of ln σ each sample lies, in [0, 1], [size]: one in each of `size`
+// strata, in random order (quieter than independent draws; after Kingma et al. 2021), and at the
+// ends, which are learned from one side only, twice as densely as if uniform.
+at::Tensor draw_shares(int64_t size, at::Generator& generator, const at::TensorOptions& options) {
+  const at::Tensor strata = at::randperm(size, generator, at::TensorOptions(at::kLong));
+  const at::Tensor u = (strata + at::rand({size}, generator, options)) / static_cast<double>(size);
+  return 0.5 * (u + at::sin(std::numbers::pi / 2 * u).square());
+}
+
 }  // namespace
 
 std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const data::Dataset& train,
@@ -191,7 +202,8 @@ NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64
   batch.sigma = at::full({size}, config.noise.sigma, batch.x.options());
   if (config.noise.sigma_max > 0) {
     const double span = std::log(config.noise.sigma_max / config.noise.sigma);
-    batch.sigma = batch.sigma * (span * at::rand({size}, generator, batch.x.options())).exp();
+    const at::Tensor share = draw_shares(size, generator, batch.x.options());
+    batch.sigma = batch.sigma * (span * share).exp();
   }
   return batch;
 }

@@ -31,7 +31,9 @@ struct TrainResult {
 std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const data::Dataset& train,
                                                const GivenFirst& given = {});
 
-// The clean samples, noise and σ of step `step`: a pure function of (train.seed, step).
+// The clean samples, noise and σ of step `step`: a pure function of (train.seed, step). A range of
+// σ is covered evenly in every batch, in ln σ, but for the ends, which come up twice as often: each
+// is learned from one side only.
 NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64_t step,
                       int64_t size, const char* stream);
 

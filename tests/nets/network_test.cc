@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "tests/scratch.h"
 
 namespace scorejet::nets {
@@ -39,6 +41,18 @@ TEST(Network, HeadsHaveTheirShapesAndFollowSigma) {
       EXPECT_FALSE(louder.first.allclose(features.first)) << kind << ": sigma must matter";
     }
   }
+}
+
+TEST(Network, AUNetsFactorTakesItsSizeFromOneNumber) {
+  torch::manual_seed(5);
+  const auto network = make_network(options_of("unet", true));
+  const auto features = network->features(torch::randn({4, 288}), torch::zeros({4}), 2);
+  const at::Tensor before = network->second_head(features.second).factor.detach();
+  EXPECT_GT(before.abs().max().item<float>(), 0);
+  torch::NoGradGuard no_grad;
+  network->named_parameters()["s2_gain.bias"].fill_(std::log(3.0));
+  const at::Tensor after = network->second_head(features.second).factor;
+  EXPECT_TRUE(after.allclose(3 * before, 1e-5, 1e-6));
 }
 
 TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {

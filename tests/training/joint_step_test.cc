@@ -117,21 +117,26 @@ TEST(JointStep, TrunkTakesNoMoreThanItsShareOfTheSecondOrder) {
 }
 
 // The step takes Jᵀ v through the graph of its own s1; a validation traces s1 anew.
-TEST(JointStep, TheSketchIsThatOfTheJacobian) {
+TEST(JointStep, SeesTheJacobianThatAValidationTraces) {
   const Problem p = make_problem();
-  LossOptions options;
-  options.form = objectives::Form::kSketch;
-  for (const bool pair : {false, true}) {
-    options.variance_reduction = pair;
-    const StepLosses step = accumulate_gradients(p.model, options, p.batch, p.parameters);
-    const StepLosses traced = evaluate_losses(p.model, options, p.batch);
-    EXPECT_NEAR(step.second, traced.second, 1e-5 * traced.second) << pair;
-    EXPECT_GT(traced.second, 0.1) << pair;  // not a sum of nothing
+  for (const auto form : {objectives::Form::kSketch, objectives::Form::kCentred}) {
+    for (const bool pair : {false, true}) {
+      for (const double leading : {0.0, 10.0}) {
+        LossOptions options;
+        options.form = form;
+        options.variance_reduction = pair;
+        options.leading = leading;
+        const StepLosses step = accumulate_gradients(p.model, options, p.batch, p.parameters);
+        const StepLosses traced = evaluate_losses(p.model, options, p.batch);
+        EXPECT_NEAR(step.second, traced.second, 2e-5 * std::abs(traced.second)) << pair << leading;
+        EXPECT_GT(std::abs(traced.second), 0.05) << pair << leading;  // not a sum of nothing
+      }
+    }
   }
 }
 
 // The diagonal's own weights get the gradient of the isotropic sketch and nothing else.
-TEST(JointStep, LeadingVectorsMoveTheFactorAlone) {
+TEST(JointStep, TheSketchsVectorInTheSpanMovesTheFactorAlone) {
   const Problem p = make_problem();
   LossOptions options;
   options.form = objectives::Form::kSketch;
@@ -269,26 +274,30 @@ TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
   EXPECT_GT((whole - sum).norm().item<double>(), 0.05 * sum.norm().item<double>());
 }
 
-// The sketch chooses the factor, the likelihood the diagonal: of which the gradient is proportional
-// to the likelihood's weight, while the factor's does not know it.
-TEST(JointStep, TheLikelihoodAloneSetsTheDiagonalBesideASketch) {
-  const Problem p = make_problem();
+// What a term of order 2 adds to the gradient of one head, for each unit of its weight.
+at::Tensor added(const Problem& p, const char* head, double LossOptions::*term, double weight) {
   LossOptions options;
-  options.form = objectives::Form::kSketch;
-  options.variance_reduction = false;
   options.clip_norm = 1e30;
-  const auto part = [&](const char* name, double likelihood) {
-    options.likelihood = likelihood;
-    accumulate_gradients(p.model, options, p.batch, p.parameters);
-    EXPECT_EQ(p.parameters.ranges(name).size(), 1);
-    return gradient_of(p, name);
-  };
-  const at::Tensor one = part("s2_diagonal", 1), two = part("s2_diagonal", 2);
-  EXPECT_GT(one.norm().item<double>(), 1e-3);
-  EXPECT_LT((two - 2 * one).norm().item<double>(), 1e-4 * two.norm().item<double>());
-  EXPECT_GT(part("s2_diagonal", 0).norm().item<double>(), 1e-3) << "without one, the sketch does";
-  EXPECT_LT((part("s2_factor", 1) - part("s2_factor", 2)).norm().item<double>(),
-            1e-5 * part("s2_factor", 1).norm().item<double>());
+  EXPECT_EQ(p.parameters.ranges(head).size(), 1);
+  accumulate_gradients(p.model, options, p.batch, p.parameters);
+  const at::Tensor without = gradient_of(p, head).clone();
+  options.*term = weight;
+  accumulate_gradients(p.model, options, p.batch, p.parameters);
+  return (gradient_of(p, head) - without) / weight;
+}
+
+TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {
+  const Problem p = make_problem();
+  for (const auto& [term, moved, left] :
+       {std::tuple{&LossOptions::leading, "s2_factor", "s2_diagonal"},
+        std::tuple{&LossOptions::likelihood, "s2_diagonal", "s2_factor"}}) {
+    const at::Tensor one = added(p, moved, term, 1);
+    EXPECT_GT(one.norm().item<double>(), 1e-4) << moved;
+    EXPECT_LT((added(p, moved, term, 2) - one).norm().item<double>(),
+              1e-3 * one.norm().item<double>())
+        << moved;
+    EXPECT_EQ(added(p, left, term, 1).norm().item<double>(), 0) << left;
+  }
 }
 
 }  // namespace
