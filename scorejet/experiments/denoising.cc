@@ -135,10 +135,12 @@ Task pca_task(const Lab& lab, double sigma) {
 // gives a standard deviation above a twentieth of the range.
 Task calibration_task(const Lab& lab, double sigma) {
   return {
-      lab.key(kMain, fmt::format("calibration at sigma {:g}", sigma)), [=] {
-        const Arena arena = open_arena(lab, kMain, lab.plan.num_images);
+      lab.key(kMain,
+              fmt::format("calibration on {} at sigma {:g}", lab.plan.num_calibration, sigma)),
+      [=] {
+        const Arena arena = open_arena(lab, kMain, lab.plan.num_calibration);
         const at::Tensor held_out = arena.splits.validation.slice(
-            0, std::min(lab.plan.num_images, arena.splits.validation.size()));
+            0, std::min(lab.plan.num_calibration, arena.splits.validation.size()));
         using namespace posterior;
         const std::vector<double> levels{0.5, 0.8, 0.9, 0.95};
         const std::vector<double> gaussian = gaussian_widths(levels);
@@ -152,7 +154,8 @@ Task calibration_task(const Lab& lab, double sigma) {
         const at::Tensor sd =
             direct_posteriors(*arena.run.model, arena.clean, arena.noisy(sigma), sigma, 0).sd;
         const at::Tensor uncertain = (sd > 0.05).logical_and(arena.counted);
-        Json row{{"sigma", sigma}, {"temperature", fitted.temperature}};
+        Json row{
+            {"sigma", sigma}, {"images", arena.clean.size(0)}, {"temperature", fitted.temperature}};
         row["coverage_90"] = raw.coverage[2];
         row["coverage_90_calibrated"] = corrected.coverage[2];
         row["uncertain_share"] = uncertain.to(at::kDouble).sum().item<double>() /

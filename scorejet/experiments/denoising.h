@@ -27,10 +27,11 @@ struct DenoisingPlan {
   std::vector<double> sigmas;  // that everything is measured at
   std::vector<SideModel> sides;
   std::string twin;  // the side model that those of a single sigma are held against; empty: none
-  int64_t num_images = 1000;     // test images
-  int64_t num_jacobian = 50;     // of them, the first, for the exact Jacobian
-  int64_t num_components = 50;   // of the direct posteriors and the PCA
-  int64_t num_residuals = 5000;  // training images behind the PCA
+  int64_t num_images = 1000;        // test images
+  int64_t num_calibration = 10000;  // of them and of the held-out ones, for intervals and distances
+  int64_t num_jacobian = 50;        // of them, the first, for the exact Jacobian
+  int64_t num_components = 50;      // of the direct posteriors and the PCA
+  int64_t num_residuals = 5000;     // training images behind the PCA
 };
 
 // `fast` trains a fraction as long and measures fewer images.

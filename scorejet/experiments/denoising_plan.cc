@@ -52,7 +52,7 @@ DenoisingPlan common(const std::string& data) {
 }
 
 void shorten(DenoisingPlan& plan) {
-  plan.num_images = 100;
+  plan.num_images = plan.num_calibration = 100;
   plan.num_jacobian = 8;
   plan.num_residuals = 500;
 }
