@@ -55,10 +55,9 @@ TEST(LeadingVectors, OfNothingAreNothing) {
   EXPECT_THROW(leading_loss(nothing, v, v, at::ones({3})), std::invalid_argument);
 }
 
-// A covariance over σ⁴ of eigenvalues 9, 4, 1, ..., and J = C − 1/σ².
+// A covariance over σ⁴ of eigenvalues 9, 4, 1, ..., and J = C − 1/σ² at σ = 0.5.
 struct Truth {
   at::Tensor turn, values, jacobian;  // [D, D], [D], [D, D]
-  double sigma = 0.5;
 };
 
 Truth make_truth() {

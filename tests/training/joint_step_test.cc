@@ -128,8 +128,8 @@ TEST(JointStep, SeesTheJacobianThatAValidationTraces) {
         options.leading = leading;
         const StepLosses step = accumulate_gradients(p.model, options, p.batch, p.parameters);
         const StepLosses traced = evaluate_losses(p.model, options, p.batch);
-        EXPECT_NEAR(step.second, traced.second, 2e-5 * std::abs(traced.second)) << pair << leading;
-        EXPECT_GT(std::abs(traced.second), 0.05) << pair << leading;  // not a sum of nothing
+        EXPECT_NEAR(step.second, traced.second, 1e-5 * std::abs(traced.second)) << pair << leading;
+        EXPECT_GT(std::abs(traced.second), 0.1) << pair << leading;  // not a sum of nothing
       }
     }
   }
