@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 SIGMA, VARIANCE = 0.5, 0.1  # of the noise and of the data, all coordinates alike
-MAPS = 16  # that the columns of a U-Net's factor are mixed from
+MAPS = 15  # that the columns of a U-Net's factor are mixed from
+WAVES = 4  # along each side, that tell its coefficients where they are
 
 
 class Embedding(nn.Module):
@@ -83,9 +84,9 @@ class UNet(nn.Module):
         self.shrink = nn.Conv2d(channels, 2 * channels, 2, stride=2)
         self.widen = nn.Conv2d(2 * channels, channels, 1)
         self.bottom = nn.ModuleList(Block(2 * channels) for _ in range(2))
-        self.s1, self.diagonal = conv3(channels, 4), conv3(channels, 4)
-        self.maps = conv3(channels, 4 * MAPS)
+        self.s1, self.maps = conv3(channels, 4), conv3(channels, 4 * (1 + MAPS))
         self.coarse = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.place = nn.Conv2d(WAVES**2, channels, 1, bias=False)
         self.block = Block(channels, 0)
         self.mixing = nn.Conv2d(channels, MAPS * rank, 1)
         self.gain = nn.Linear(channels, 1)
@@ -101,15 +102,20 @@ class UNet(nn.Module):
         h = self.up(skip + F.interpolate(self.widen(h), scale_factor=2.0), condition)
         h = F.silu(h)
         unfold = lambda maps: F.pixel_shuffle(maps.contiguous(), 2).flatten(1)
-        coarse = F.silu(self.block(self.coarse(h)))
+        cells = self.coarse(h)
+        at = (torch.arange(cells.shape[-1]) + 0.5) / cells.shape[-1]
+        waves = torch.cos(math.pi * torch.arange(WAVES)[:, None] * at)
+        waves = (waves[:, None, :, None] * waves[None, :, None, :]).reshape(1, -1, *cells.shape[2:])
+        coarse = F.silu(self.block(cells + self.place(waves)))
+        maps = self.maps(h)
         mixing = self.mixing(coarse) * self.gain(coarse.mean((2, 3))).exp()[:, :, None, None]
         mixing = F.interpolate(mixing, scale_factor=2.0, mode="bilinear", align_corners=False)
         size, (height, width) = h.shape[0], h.shape[2:]
         columns = torch.einsum("nckhw,ncshw->nkshw",
                                mixing.reshape(size, MAPS, self.rank, height, width),
-                               self.maps(h).reshape(size, MAPS, 4, height, width))
+                               maps[:, 4:].reshape(size, MAPS, 4, height, width))
         factor = unfold(columns.reshape(size, 4 * self.rank, height, width))
-        return (unfold(self.s1(h)), unfold(self.diagonal(h)),
+        return (unfold(self.s1(h)), unfold(maps[:, :4]),
                 factor.view(-1, self.rank, self.dim).transpose(1, 2))
 
 

@@ -41,7 +41,7 @@ DenoisingPlan common(const std::string& data) {
   plan.model.model.rank = 32;  // of which the leading 20 are learned better than as a rank of 20
   plan.model.loss.leading = 0.2;
   plan.model.loss.variance_reduction = false;
-  plan.model.loss.sigma_power = 0.75;
+  plan.model.loss.sigma_power = 0.6;
   plan.model.loss.variance_power = 1;
   plan.model.loss.likelihood = 2;
   plan.model.train.batch = 16;
@@ -65,7 +65,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
   plan.model.model.channels = fast ? 32 : 48;
-  plan.model.train.steps = fast ? 650 : 26000;
+  plan.model.train.steps = fast ? 650 : 20000;
   add_structures(plan, fast ? 60 : 300);
   add_single_sigmas(plan, fast ? 60 : 1600);
   if (fast) shorten(plan);

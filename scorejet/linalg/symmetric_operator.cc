@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "scorejet/base/check.h"
+#include "scorejet/linalg/row_squares.h"
 
 namespace scorejet::linalg {
 namespace {
@@ -92,7 +93,7 @@ at::Tensor SymmetricOperator::apply(const at::Tensor& v) const {
 at::Tensor SymmetricOperator::diagonal() const {
   if (structure_ == Structure::kDense) return first_.diagonal(0, 1, 2);
   if (structure_ == Structure::kDiagonal) return first_;
-  return first_ + second_.square().sum(-1);
+  return first_ + row_squares(second_);
 }
 
 at::Tensor SymmetricOperator::dense() const {
@@ -109,7 +110,7 @@ at::Tensor SymmetricOperator::frobenius_squared() const {
   const at::Tensor squares = first_.square().sum(-1);
   if (structure_ == Structure::kDiagonal) return squares;
   const at::Tensor gram = at::matmul(second_.transpose(1, 2), second_);  // [B, r, r]
-  return squares + 2 * (first_ * second_.square().sum(-1)).sum(-1) + gram.square().sum({1, 2});
+  return squares + 2 * (first_ * row_squares(second_)).sum(-1) + gram.square().sum({1, 2});
 }
 
 at::Tensor SymmetricOperator::quadratic_form(const at::Tensor& v) const {

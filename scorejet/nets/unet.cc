@@ -1,7 +1,10 @@
 #include "scorejet/nets/unet.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <torch/nn/init.h>
+
+#include <numbers>
 
 #include "scorejet/base/error.h"
 #include "scorejet/nets/mixed_maps.h"
@@ -11,11 +14,35 @@ namespace scorejet::nets {
 namespace {
 
 constexpr int64_t kConditionWidth = 64;
-constexpr int64_t kSharedMaps = 16;  // that a factor's columns are mixed from
+constexpr int64_t kSharedMaps = 15;  // that a factor's columns are mixed from; one more: diagonal
+constexpr int64_t kWaves = 4;        // along each side, that tell a column's coefficients where
 constexpr double kBlockScale = 0.2;  // of the default initialisation of a block's last convolution
 
 torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
+}
+
+// cos(π a y) cos(π b x) for a, b < kWaves at every cell of a map, y and x from 0 to 1 across a map
+// of the trained size; one that is larger has it mirrored, one that is smaller a part of it.
+// [1, kWaves², h, w]
+at::Tensor place_waves(const at::Tensor& map, int64_t trained_rows, int64_t trained_cells) {
+  const auto waves = [&](int64_t size, int64_t trained) {  // [kWaves, size]
+    const at::Tensor at = (at::arange(size, map.options()) + 0.5) / static_cast<double>(trained);
+    return at::cos(at::arange(kWaves, map.options()).unsqueeze(-1) * (std::numbers::pi * at));
+  };
+  return (waves(map.size(2), trained_rows).view({kWaves, 1, -1, 1}) *
+          waves(map.size(3), trained_cells).view({1, kWaves, 1, -1}))
+      .view({1, kWaves * kWaves, map.size(2), map.size(3)});
+}
+
+// A 1 x 1 convolution by oneDNN. On one thread LibTorch hands that of a few images to the BLAS,
+// which takes several times longer.
+at::Tensor pointwise(torch::nn::Conv2d layer, const at::Tensor& x) {
+  if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || !at::hasMKLDNN() ||
+      !at::globalContext().userEnabledMkldnn()) {
+    return layer->forward(x);
+  }
+  return at::mkldnn_convolution(x, layer->weight, layer->bias, {0, 0}, {1, 1}, {1, 1}, 1);
 }
 
 }  // namespace
@@ -84,7 +111,7 @@ at::Tensor UNetTrunk::forward(const at::Tensor& x, const at::Tensor& noise) {
   for (size_t level = down_.size(); level-- > 0;) {
     // 1x1 convolution first: it commutes with nearest-neighbour upsampling and is four times
     // cheaper before it.
-    h = skips[level] + at::upsample_nearest2d(widen_[level]->forward(h),
+    h = skips[level] + at::upsample_nearest2d(pointwise(widen_[level], h),
                                               {skips[level].size(2), skips[level].size(3)});
     h = run(up_[level], h);
   }
@@ -102,13 +129,22 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
   if (!options.share_trunk && options.first) {
     second_trunk_ = register_module("s2_trunk", std::make_shared<UNetTrunk>(options));
   }
-  diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
-  if (options.hessian == Hessian::kLowRank) {
+  if (options.hessian == Hessian::kDiagonal) {
+    diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
+  } else {
     const int64_t channels = options.channels;
-    factor_maps_ = register_module("s2_maps", conv3x3(channels, folded * kSharedMaps));
+    factor_maps_ = register_module("s2_maps", conv3x3(channels, folded * (1 + kSharedMaps)));
     factor_shrink_ = register_module(
         "s2_shrink",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2).padding(1)));
+    const auto coarse = [&](int64_t pixels) {  // cells of the convolution above
+      return (pixels / options.patch + 1) / 2;
+    };
+    place_rows_ = coarse(options.image_shape[1]);
+    place_cells_ = coarse(options.image_shape[2]);
+    factor_place_ = register_module(
+        "s2_place",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(kWaves * kWaves, channels, 1).bias(false)));
     factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(channels, 0));
     factor_mixing_ = register_module("s2_mixing", torch::nn::Conv2d(torch::nn::Conv2dOptions(
                                                       channels, kSharedMaps * options.rank, 1)));
@@ -176,14 +212,24 @@ at::Tensor UNet::first_head(const at::Tensor& features) { return unfold(s1_->for
 
 HessianOutputs UNet::second_head(const at::Tensor& features) {
   HessianOutputs outputs;
-  outputs.diagonal = unfold(diagonal_->forward(features));
-  if (!factor_maps_) return outputs;
-  const at::Tensor coarse = at::silu(factor_block_->forward(factor_shrink_->forward(features), {}));
+  if (diagonal_) {
+    outputs.diagonal = unfold(diagonal_->forward(features));
+    return outputs;
+  }
+  const at::Tensor maps = factor_maps_->forward(features);
+  const int64_t folded = maps.size(1) / (1 + kSharedMaps);
+  outputs.diagonal = unfold(maps.narrow(1, 0, folded).contiguous(at::MemoryFormat::ChannelsLast));
+  // Which column is to stand for what is uncertain here, so that not all of them are everywhere.
+  const at::Tensor cells = factor_shrink_->forward(features);
+  const at::Tensor placed =
+      cells + factor_place_->forward(place_waves(cells, place_rows_, place_cells_));
+  const at::Tensor coarse = at::silu(factor_block_->forward(placed, {}));
   // How large a factor is is one number, that need not be unlearned and learned in every column.
   const at::Tensor gain = factor_gain_->forward(coarse.mean({2, 3})).exp();
-  const at::Tensor coefficients = factor_mixing_->forward(coarse) * gain.view({-1, 1, 1, 1});
+  const at::Tensor shared =
+      maps.narrow(1, folded, maps.size(1) - folded) * gain.view({-1, 1, 1, 1});
   outputs.factor = unfold_columns(
-      mixed_maps(coefficients, factor_maps_->forward(features), options_.rank), options_.rank);
+      mixed_maps(pointwise(factor_mixing_, coarse), shared, options_.rank), options_.rank);
   return outputs;
 }
 

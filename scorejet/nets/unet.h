@@ -2,7 +2,8 @@
 // channels, so that the finest level works at reduced resolution), no normalisation layers,
 // channels-last convolutions. The second-order head emits the diagonal map and mixes the r columns
 // of the factor from shared maps (mixed_maps.h): the directions in which an image may differ are
-// what its edges leave open, in combinations that only the whole of it decides.
+// what its edges leave open, in combinations that only the whole of it decides, and which column
+// stands for which of them depends on the place too.
 #pragma once
 
 #include <torch/nn/modules/conv.h>
@@ -62,8 +63,11 @@ class UNet : public Network {
   NetworkOptions options_;
   std::shared_ptr<UNetTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
   torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr};
-  torch::nn::Conv2d factor_maps_{nullptr};  // what columns are mixed from; null without a factor
-  torch::nn::Conv2d factor_shrink_{nullptr}, factor_mixing_{nullptr};  // to their coefficients
+  torch::nn::Conv2d factor_maps_{
+      nullptr};  // the diagonal's, then those that columns are mixed from
+  torch::nn::Conv2d factor_shrink_{nullptr}, factor_place_{nullptr},
+      factor_mixing_{nullptr};                // to their coefficients
+  int64_t place_rows_ = 0, place_cells_ = 0;  // of the coefficients at the trained size
   std::shared_ptr<ResidualBlock> factor_block_;
   torch::nn::Linear factor_gain_{nullptr};  // ln of their common size
   torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};

@@ -13,10 +13,11 @@ namespace scorejet::objectives {
 
 // How evenly leading_vectors() look at the span: 0 at its largest directions alone, 1/2 at all
 // alike.
-constexpr double kSketchEvenness = 0.25;    // of the one beside an isotropic vector
-constexpr double kSketchWeight = 0.2;       // of its loss
-constexpr double kLeadingEvenness = 0.375;  // of those of leading_loss()
-constexpr int64_t kLeadingVectors = 4;      // a sample
+constexpr double kSketchEvenness = 0.25;  // of the one beside an isotropic vector
+constexpr double kSketchWeight = 0.2;     // of its loss
+constexpr double kLeadingEvenness = 0.5;  // of those of leading_loss() and span_loss()
+constexpr int64_t kLeadingVectors = 4;    // a sample
+constexpr double kSpanWeight = 4;         // of span_loss() beside leading_loss()
 
 // m vectors of length √D in the span of the factor B of s2 = diag(a) + B Bᵀ, [B, m, D]; no
 // gradient. An isotropic v has only r/D of its length in that span, so that what a sketch says of
@@ -35,5 +36,16 @@ at::Tensor leading_vectors(const linalg::SymmetricOperator& s2, const at::Tensor
 // [B, m, D]; sigma [B]. Errors: std::invalid_argument for a structure without a factor or shapes.
 at::Tensor leading_loss(const linalg::SymmetricOperator& s2, const at::Tensor& v,
                         const at::Tensor& jv, const at::Tensor& sigma);
+
+// The span alone, per sample, [B]: −q Σ over v of ⟨P v, j⟩, P = B (BᵀB)⁻¹ Bᵀ, j as above and
+// q = Σ_i V_i²/Σ_i V_i of the variances over σ⁴ that s2 has, which gives it the units of
+// leading_loss(). With vectors of evenness 1/2, E v vᵀ = P D/r, each v gives −q D/r times the trace
+// of the covariance within the span on average, the variance that r directions hold: most where
+// they lead. There a direction counts by its eigenvalue, in leading_loss() by its square, so that
+// those that lead less are learned too; what turns within the span is nothing to it. For v in the
+// span of B its derivative in B is −q (I − P) j aᵀ with v = B a; taken so, it moves the factor
+// alone. Shapes and errors as leading_loss().
+at::Tensor span_loss(const linalg::SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv,
+                     const at::Tensor& sigma);
 
 }  // namespace scorejet::objectives

@@ -46,10 +46,15 @@ void check_no_negative(const char* where, const at::Tensor& variances) {
 }  // namespace
 
 Gaussian::Gaussian(at::Tensor mean, linalg::SymmetricOperator covariance)
-    : mean_(std::move(mean)), covariance_(std::move(covariance)) {
+    : mean_(std::move(mean)),
+      covariance_(std::move(covariance)),
+      variance_(covariance_.diagonal()) {
   constexpr const char* kWhere = "posterior::Gaussian";
   base::check_shape(kWhere, "mean", mean_, {covariance_.batch(), covariance_.dim()});
   base::check_finite(kWhere, "mean", mean_);
+  // What is not finite in a factor is not so in its squares either.
+  const bool seen = covariance_.structure() != Structure::kDense;
+  if (seen && at::isfinite(variance_.sum()).item<bool>()) return;
   const at::Tensor bad = linalg::finite_rows(covariance_).logical_not();
   if (bad.any().item<bool>()) {
     base::fail_domain(kWhere, "covariance must be finite; got NaN or infinity at row {}",

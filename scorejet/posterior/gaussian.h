@@ -33,7 +33,7 @@ class Gaussian {
   int64_t dim() const { return mean_.size(1); }
   const at::Tensor& mean() const { return mean_; }  // [B, D]
   const linalg::SymmetricOperator& covariance() const { return covariance_; }
-  at::Tensor variance() const { return covariance_.diagonal(); }  // [B, D], as it is
+  const at::Tensor& variance() const { return variance_; }  // [B, D], as it is
 
   // √variance, [B, D]. Errors: std::domain_error for a negative variance, naming the row.
   at::Tensor standard_deviation() const;
@@ -75,6 +75,7 @@ class Gaussian {
 
   at::Tensor mean_;
   linalg::SymmetricOperator covariance_;
+  at::Tensor variance_;
 };
 
 // Where a bool mask is true, as coordinates of an image whose every channel has the mask's shape

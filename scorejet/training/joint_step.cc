@@ -157,9 +157,11 @@ at::Tensor relative_weights(const SymmetricOperator& s2, const at::Tensor& sigma
 at::Tensor leading_loss_of(const Products& products, const SymmetricOperator& noisy,
                            const NoisyBatch& batch) {
   const int64_t first = products.num_sketch, count = products.v.size(1) - first;
-  return objectives::leading_loss(noisy, products.v.narrow(1, first, count),
-                                  products.jv.narrow(1, first, count),
-                                  batch.sigma.repeat({noisy.batch() / batch.sigma.size(0)}));
+  const at::Tensor v = products.v.narrow(1, first, count);
+  const at::Tensor jv = products.jv.narrow(1, first, count);
+  const at::Tensor sigma = batch.sigma.repeat({noisy.batch() / batch.sigma.size(0)});
+  return objectives::leading_loss(noisy, v, jv, sigma) +
+         objectives::kSpanWeight * objectives::span_loss(noisy, v, jv, sigma);
 }
 
 // `products`: where needs_products().
