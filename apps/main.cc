@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   apps::add_bench(app);
   // Subcommands run in their callbacks, inside parse(): usage errors and work share one handler.
   try {
-    base::configure_process();
+    base::configure_process(argv);
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: eigenpairs_bench RUN [components]\n");
     return 2;
   }
-  base::configure_process();
+  base::configure_process(argv);
   const int64_t components = argc > 2 ? std::atoll(argv[2]) : 5;
   const training::Run run = training::load_run(argv[1], "cpu");
   const data::Dataset test =

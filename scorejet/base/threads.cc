@@ -1,13 +1,16 @@
 #include "scorejet/base/threads.h"
 
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <malloc.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -26,7 +29,27 @@ int cgroup_cpus() {
   return static_cast<int>(std::ceil(std::strtod(quota.c_str(), nullptr) / period));
 }
 
+// Returns unless the program was started anew.
+void restart_with_known_blas(char** argv) {
+  constexpr const char* kVariable = "OPENBLAS_CORETYPE";
+  void* const symbol = dlsym(RTLD_DEFAULT, "openblas_get_corename");
+  if (symbol == nullptr || std::getenv(kVariable) != nullptr) return;
+  const std::string core = blas_core_type(reinterpret_cast<char* (*)()>(symbol)(), simd_level());
+  if (core.empty()) return;
+  std::error_code failed;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed) return;
+  setenv(kVariable, core.c_str(), 0);
+  execv(program.c_str(), argv);
+  unsetenv(kVariable);  // as before, where that cannot be
+}
+
 }  // namespace
+
+std::string blas_core_type(const std::string& chosen, SimdLevel level) {
+  if (chosen != "Prescott" || level == SimdLevel::kBaseline) return "";
+  return level == SimdLevel::kAvx512 ? "SkylakeX" : "Haswell";
+}
 
 int num_threads() {
   if (const char* text = std::getenv("SCOREJET_THREADS")) {
@@ -49,7 +72,8 @@ int num_threads() {
   return std::max(cpus, 1);
 }
 
-void configure_process() {
+void configure_process(char** argv) {
+  restart_with_known_blas(argv);
   at::set_num_threads(num_threads());
 #ifdef __GLIBC__
   constexpr int kLargest = 1 << 30;  // bytes

@@ -1,6 +1,10 @@
-// How many CPU threads to use, and what the process asks of its allocator: decided here and nowhere
-// else.
+// How many CPU threads to use, and what the process asks of its allocator and its BLAS: decided here
+// and nowhere else.
 #pragma once
+
+#include <string>
+
+#include "scorejet/base/simd.h"
 
 namespace scorejet::base {
 
@@ -11,7 +15,14 @@ int num_threads();
 
 // Hands num_threads() to LibTorch (at::set_num_threads) and tells glibc's malloc to keep large
 // blocks for reuse: it would hand each back to the system and have every page zeroed again, a
-// quarter of a small training step. Call once, before any tensor work; a library user need not.
-void configure_process();
+// quarter of a small training step. Where OpenBLAS does not know the processor, the program `argv`
+// starts once more with OPENBLAS_CORETYPE set, which is read when it is loaded; a set one is kept.
+// Call once, first in main(); a library user need not.
+void configure_process(char** argv);
+
+// What OPENBLAS_CORETYPE should be for a processor of this level, empty to leave it. `chosen`:
+// OpenBLAS's own choice; "Prescott", kernels of 2004 at a third of the speed and less, where it
+// does not know the processor.
+std::string blas_core_type(const std::string& chosen, SimdLevel level);
 
 }  // namespace scorejet::base

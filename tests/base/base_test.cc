@@ -15,6 +15,14 @@ namespace {
 
 using testing::error_of;
 
+TEST(Blas, KernelsAreChosenWhereOpenBlasDoesNotKnowTheProcessor) {
+  EXPECT_EQ(blas_core_type("Prescott", SimdLevel::kAvx512), "SkylakeX");
+  EXPECT_EQ(blas_core_type("Prescott", SimdLevel::kAvx2), "Haswell");
+  EXPECT_EQ(blas_core_type("Prescott", SimdLevel::kBaseline), "");
+  EXPECT_EQ(blas_core_type("Zen", SimdLevel::kAvx2), "");
+  EXPECT_EQ(blas_core_type("SkylakeX", SimdLevel::kAvx512), "");
+}
+
 TEST(Check, MessagesSayWhatWasExpectedAndFound) {
   const at::Tensor x = at::zeros({3, 2});
   EXPECT_EQ(error_of([&] {
