@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string_view>
 
 #include "apps/commands.h"
 #include "scorejet/base/error.h"
@@ -41,6 +42,10 @@ void scorejet::apps::print_notice(const std::string& text) {
 
 int main(int argc, char** argv) {
   using namespace scorejet;
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "train" || command == "reproduce" || command == "bench") {
+    base::restart_with_known_blas(argv);
+  }
   g_command_line = "scorejet";
   for (int i = 1; i < argc; ++i) g_command_line += std::string(" ") + argv[i];
   CLI::App app{
@@ -64,7 +69,7 @@ int main(int argc, char** argv) {
   apps::add_bench(app);
   // Subcommands run in their callbacks, inside parse(): usage errors and work share one handler.
   try {
-    base::configure_process(argv);
+    base::configure_process();
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

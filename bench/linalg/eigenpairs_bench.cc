@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: eigenpairs_bench RUN [components]\n");
     return 2;
   }
-  base::configure_process(argv);
+  base::restart_with_known_blas(argv);
+  base::configure_process();
   const int64_t components = argc > 2 ? std::atoll(argv[2]) : 5;
   const training::Run run = training::load_run(argv[1], "cpu");
   const data::Dataset test =

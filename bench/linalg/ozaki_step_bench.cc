@@ -89,7 +89,8 @@ models::ScoreModel make_model() {
 
 int main(int argc, char** argv) {
   const int64_t chains = argc > 1 ? std::atoll(argv[1]) : 64;
-  base::configure_process(argv);
+  base::restart_with_known_blas(argv);
+  base::configure_process();
   if (argc > 2) at::set_num_threads(std::atoi(argv[2]));
   at::NoGradGuard no_grad;
   const models::ScoreModel model = make_model();

@@ -84,7 +84,8 @@ void add(const std::string& name, const Setup& setup, const std::vector<std::vec
 }  // namespace
 
 int main(int argc, char** argv) {
-  base::configure_process(argv);
+  base::restart_with_known_blas(argv);
+  base::configure_process();
   const int64_t all = base::num_threads();
   std::vector<std::vector<int64_t>> both{{784, 50, 64, 1}};
   if (all > 1) both.push_back({784, 50, 64, all});

@@ -87,7 +87,8 @@ void run(benchmark::State& state, const Task& task) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  base::configure_process(argv);
+  base::restart_with_known_blas(argv);
+  base::configure_process();
   const int64_t all = base::num_threads();
   for (const Task& task :
        {Task{"copy/loop", What::kCopyLoop, 8}, Task{"copy/memcpy", What::kMemcpy, 8},

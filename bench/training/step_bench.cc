@@ -31,7 +31,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   const bool mlp = network == "mlp";
-  base::configure_process(argv);
+  base::restart_with_known_blas(argv);
+  base::configure_process();
   at::set_num_threads(std::stoi(argument(3, "2")));
   const experiments::StepSize size{network, std::stoll(argument(5, mlp ? "40" : "64")),
                                    std::stoll(argument(6, mlp ? "50" : "20"))};

@@ -29,7 +29,13 @@ int cgroup_cpus() {
   return static_cast<int>(std::ceil(std::strtod(quota.c_str(), nullptr) / period));
 }
 
-// Returns unless the program was started anew.
+}  // namespace
+
+std::string blas_core_type(const std::string& chosen, SimdLevel level) {
+  if (chosen != "Prescott" || level == SimdLevel::kBaseline) return "";
+  return level == SimdLevel::kAvx512 ? "SkylakeX" : "Haswell";
+}
+
 void restart_with_known_blas(char** argv) {
   constexpr const char* kVariable = "OPENBLAS_CORETYPE";
   void* const symbol = dlsym(RTLD_DEFAULT, "openblas_get_corename");
@@ -42,13 +48,6 @@ void restart_with_known_blas(char** argv) {
   setenv(kVariable, core.c_str(), 0);
   execv(program.c_str(), argv);
   unsetenv(kVariable);  // as before, where that cannot be
-}
-
-}  // namespace
-
-std::string blas_core_type(const std::string& chosen, SimdLevel level) {
-  if (chosen != "Prescott" || level == SimdLevel::kBaseline) return "";
-  return level == SimdLevel::kAvx512 ? "SkylakeX" : "Haswell";
 }
 
 int num_threads() {
@@ -72,8 +71,7 @@ int num_threads() {
   return std::max(cpus, 1);
 }
 
-void configure_process(char** argv) {
-  restart_with_known_blas(argv);
+void configure_process() {
   at::set_num_threads(num_threads());
 #ifdef __GLIBC__
   constexpr int kLargest = 1 << 30;  // bytes

@@ -15,10 +15,14 @@ int num_threads();
 
 // Hands num_threads() to LibTorch (at::set_num_threads) and tells glibc's malloc to keep large
 // blocks for reuse: it would hand each back to the system and have every page zeroed again, a
-// quarter of a small training step. Where OpenBLAS does not know the processor, the program `argv`
-// starts once more with OPENBLAS_CORETYPE set, which is read when it is loaded; a set one is kept.
-// Call once, first in main(); a library user need not.
-void configure_process(char** argv);
+// quarter of a small training step. Call once, before any tensor work; a library user need not.
+void configure_process();
+
+// Starts the program `argv` once more with OPENBLAS_CORETYPE set, which is read when OpenBLAS is
+// loaded, where that does not know the processor; a set one is kept. It costs as long as loading
+// LibTorch does: for programs that run long. Call it first in main(). Returns where all is well, or
+// nothing can be done.
+void restart_with_known_blas(char** argv);
 
 // What OPENBLAS_CORETYPE should be for a processor of this level, empty to leave it. `chosen`:
 // OpenBLAS's own choice; "Prescott", kernels of 2004 at a third of the speed and less, where it
