@@ -1,5 +1,5 @@
-// How many CPU threads to use, and what the process asks of its allocator and its BLAS: decided here
-// and nowhere else.
+// How many CPU threads to use, and what the process asks of its allocator and its BLAS: decided
+// here and nowhere else.
 #pragma once
 
 #include <string>
