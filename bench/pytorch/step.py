@@ -88,7 +88,7 @@ class UNet(nn.Module):
         self.coarse = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         self.place = nn.Conv2d(WAVES**2, channels, 1, bias=False)
         self.block = Block(channels, 0)
-        self.mixing = nn.Conv2d(channels, MAPS * rank, 1)
+        self.mixing = nn.Conv2d(channels, MAPS * rank, 1, bias=False)
         self.gain = nn.Linear(channels, 1)
 
     def forward(self, x, noise):
@@ -108,7 +108,7 @@ class UNet(nn.Module):
         waves = (waves[:, None, :, None] * waves[None, :, None, :]).reshape(1, -1, *cells.shape[2:])
         coarse = F.silu(self.block(cells + self.place(waves)))
         maps = self.maps(h)
-        mixing = self.mixing(coarse) * self.gain(coarse.mean((2, 3))).exp()[:, :, None, None]
+        mixing = self.mixing(coarse * self.gain(coarse.mean((2, 3))).exp()[:, :, None, None])
         mixing = F.interpolate(mixing, scale_factor=2.0, mode="bilinear", align_corners=False)
         size, (height, width) = h.shape[0], h.shape[2:]
         columns = torch.einsum("nckhw,ncshw->nkshw",

@@ -65,7 +65,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
   plan.model.model.channels = fast ? 32 : 48;
-  plan.model.train.steps = fast ? 650 : 20000;
+  plan.model.train.steps = fast ? 650 : 22000;
   add_structures(plan, fast ? 60 : 300);
   add_single_sigmas(plan, fast ? 60 : 1600);
   if (fast) shorten(plan);

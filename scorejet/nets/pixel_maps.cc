@@ -4,6 +4,7 @@
 #include <torch/autograd.h>
 
 #include "scorejet/base/parallel.h"
+#include "scorejet/nets/map_layout.h"
 
 namespace scorejet::nets {
 namespace {
@@ -14,11 +15,12 @@ using torch::autograd::variable_list;
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
 struct Shape {
-  int64_t images, colours, height, width, patch;  // of the maps, in groups of patch²
+  int64_t images, colours, height, width, patch, step;  // of the maps, in groups of patch²
 };
 
-// Copies between maps [height, width, colours, patch, patch] and pixels [colours, height patch,
-// width patch] of each image. P is the patch, 0 for any. One line of maps stays in the cache.
+// Copies between maps [height, width, colours, patch, patch], one every `step` numbers, and pixels
+// [colours, height patch, width patch] of each image. P is the patch, 0 for any. One line of maps
+// stays in the cache.
 template <int P, bool kToPixels>
 void copy_images(const Shape& s, std::conditional_t<kToPixels, const float, float>* maps,
                  std::conditional_t<kToPixels, float, const float>* pixels) {
@@ -28,13 +30,13 @@ void copy_images(const Shape& s, std::conditional_t<kToPixels, const float, floa
   base::parallel_for(s.images, grain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t h = 0; h < s.height; ++h) {
-        auto* const line = maps + n * image + h * s.width * channels;
+        auto* const line = maps + (n * s.height + h) * s.width * s.step;
         for (int64_t c = 0; c < s.colours; ++c) {
           auto* const rows = pixels + n * image + (c * s.height + h) * patch * s.width * patch;
           for (int64_t w = 0; w < s.width; ++w) {
             for (int64_t i = 0; i < patch; ++i) {
               for (int64_t j = 0; j < patch; ++j) {
-                auto& map = line[w * channels + c * size + i * patch + j];
+                auto& map = line[w * s.step + c * size + i * patch + j];
                 auto& pixel = rows[i * s.width * patch + w * patch + j];
                 if constexpr (kToPixels) {
                   pixel = map;
@@ -57,12 +59,10 @@ void copy_any(const Shape& s, Maps* maps, Pixels* pixels) {
   copy_images<0, kToPixels>(s, maps, pixels);
 }
 
-Shape shape_of(at::IntArrayRef maps, int64_t patch) {
-  return {maps[0], maps[1] / (patch * patch), maps[2], maps[3], patch};
-}
-
 at::Tensor to_pixels(const at::Tensor& maps, int64_t patch) {
-  const Shape s = shape_of(maps.sizes(), patch);
+  const Shape s{maps.size(0), maps.size(1) / (patch * patch),
+                maps.size(2), maps.size(3),
+                patch,        pixel_stride(maps)};
   const at::Tensor pixels =
       at::empty({s.images, s.colours, s.height * patch, s.width * patch}, at::kFloat);
   copy_any<true>(s, static_cast<const float*>(maps.data_ptr<float>()), pixels.data_ptr<float>());
@@ -71,8 +71,9 @@ at::Tensor to_pixels(const at::Tensor& maps, int64_t patch) {
 
 at::Tensor to_maps(const at::Tensor& any, int64_t patch) {
   const at::Tensor pixels = any.contiguous();
-  const Shape s{pixels.size(0), pixels.size(1), pixels.size(2) / patch, pixels.size(3) / patch,
-                patch};
+  const int64_t colours = pixels.size(1);
+  const Shape s{pixels.size(0),         colours, pixels.size(2) / patch,
+                pixels.size(3) / patch, patch,   colours * patch * patch};
   const at::Tensor maps = at::empty({s.images, s.colours * patch * patch, s.height, s.width},
                                     at::TensorOptions(at::kFloat).memory_format(kChannelsLast));
   copy_any<false>(s, maps.data_ptr<float>(), static_cast<const float*>(pixels.data_ptr<float>()));
@@ -99,9 +100,7 @@ at::Tensor pixels_of_plain(const at::Tensor& maps, int64_t patch) {
 }
 
 at::Tensor pixels_of(const at::Tensor& maps, int64_t patch) {
-  if (maps.dim() != 4 || patch < 1 || maps.size(1) % (patch * patch) != 0 ||
-      !maps.device().is_cpu() || maps.scalar_type() != at::kFloat ||
-      !maps.is_contiguous(kChannelsLast)) {
+  if (maps.dim() != 4 || patch < 1 || maps.size(1) % (patch * patch) != 0 || !is_walkable(maps)) {
     return pixels_of_plain(maps, patch);
   }
   return at::GradMode::is_enabled() && maps.requires_grad() ? PixelsOf::apply(maps, patch)

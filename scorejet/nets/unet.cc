@@ -22,17 +22,22 @@ torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
 }
 
+// Cells of the coefficients along a side of so many pixels.
+int64_t coarse_cells(int64_t pixels, int64_t patch) { return (pixels / patch + 1) / 2; }
+
 // cos(π a y) cos(π b x) for a, b < kWaves at every cell of a map, y and x from 0 to 1 across a map
 // of the trained size; one that is larger has it mirrored, one that is smaller a part of it.
 // [1, kWaves², h, w]
-at::Tensor place_waves(const at::Tensor& map, int64_t trained_rows, int64_t trained_cells) {
+at::Tensor place_waves(int64_t rows, int64_t cells, int64_t trained_rows, int64_t trained_cells,
+                       const at::TensorOptions& options) {
   const auto waves = [&](int64_t size, int64_t trained) {  // [kWaves, size]
-    const at::Tensor at = (at::arange(size, map.options()) + 0.5) / static_cast<double>(trained);
-    return at::cos(at::arange(kWaves, map.options()).unsqueeze(-1) * (std::numbers::pi * at));
+    const at::Tensor at = (at::arange(size, options) + 0.5) / static_cast<double>(trained);
+    return at::cos(at::arange(kWaves, options).unsqueeze(-1) * (std::numbers::pi * at));
   };
-  return (waves(map.size(2), trained_rows).view({kWaves, 1, -1, 1}) *
-          waves(map.size(3), trained_cells).view({1, kWaves, 1, -1}))
-      .view({1, kWaves * kWaves, map.size(2), map.size(3)});
+  return (waves(rows, trained_rows).view({kWaves, 1, rows, 1}) *
+          waves(cells, trained_cells).view({1, kWaves, 1, cells}))
+      .view({1, kWaves * kWaves, rows, cells})
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 // A 1 x 1 convolution by oneDNN. On one thread LibTorch hands that of a few images to the BLAS,
@@ -137,17 +142,17 @@ UNet::UNet(const NetworkOptions& options) : options_(options) {
     factor_shrink_ = register_module(
         "s2_shrink",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2).padding(1)));
-    const auto coarse = [&](int64_t pixels) {  // cells of the convolution above
-      return (pixels / options.patch + 1) / 2;
-    };
-    place_rows_ = coarse(options.image_shape[1]);
-    place_cells_ = coarse(options.image_shape[2]);
+    place_rows_ = coarse_cells(options.image_shape[1], options.patch);
+    place_cells_ = coarse_cells(options.image_shape[2], options.patch);
+    place_ = waves_at(at::kFloat);
     factor_place_ = register_module(
         "s2_place",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(kWaves * kWaves, channels, 1).bias(false)));
     factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(channels, 0));
-    factor_mixing_ = register_module("s2_mixing", torch::nn::Conv2d(torch::nn::Conv2dOptions(
-                                                      channels, kSharedMaps * options.rank, 1)));
+    factor_mixing_ = register_module(
+        "s2_mixing",
+        torch::nn::Conv2d(
+            torch::nn::Conv2dOptions(channels, kSharedMaps * options.rank, 1).bias(false)));
     factor_gain_ = register_module("s2_gain", torch::nn::Linear(channels, 1));
     zero_parameters(*factor_gain_);
   }
@@ -177,6 +182,7 @@ std::shared_ptr<Network> UNet::resized(int64_t height, int64_t width) const {
   const auto copy = std::make_shared<UNet>(*this);  // a module's copy shares what it holds
   copy->options_.image_shape = {options_.image_shape[0], height, width};
   copy->options_.dim = options_.image_shape[0] * height * width;
+  if (factor_place_) copy->place_ = copy->waves_at(at::kFloat);
   return copy;
 }
 
@@ -208,6 +214,12 @@ at::Tensor UNet::unfold_columns(const at::Tensor& maps, int64_t rank) const {
   return unfold(maps).view({maps.size(0), rank, options_.dim}).transpose(1, 2);
 }
 
+at::Tensor UNet::waves_at(const at::TensorOptions& options) const {
+  return place_waves(coarse_cells(options_.image_shape[1], options_.patch),
+                     coarse_cells(options_.image_shape[2], options_.patch), place_rows_,
+                     place_cells_, options);
+}
+
 at::Tensor UNet::first_head(const at::Tensor& features) { return unfold(s1_->forward(features)); }
 
 HessianOutputs UNet::second_head(const at::Tensor& features) {
@@ -218,18 +230,20 @@ HessianOutputs UNet::second_head(const at::Tensor& features) {
   }
   const at::Tensor maps = factor_maps_->forward(features);
   const int64_t folded = maps.size(1) / (1 + kSharedMaps);
-  outputs.diagonal = unfold(maps.narrow(1, 0, folded).contiguous(at::MemoryFormat::ChannelsLast));
+  outputs.diagonal = unfold(maps.narrow(1, 0, folded));
   // Which column is to stand for what is uncertain here, so that not all of them are everywhere.
   const at::Tensor cells = factor_shrink_->forward(features);
+  const bool kept = cells.device().is_cpu() && cells.scalar_type() == at::kFloat;
   const at::Tensor placed =
-      cells + factor_place_->forward(place_waves(cells, place_rows_, place_cells_));
+      cells + pointwise(factor_place_, kept ? place_ : waves_at(cells.options()));
   const at::Tensor coarse = at::silu(factor_block_->forward(placed, {}));
   // How large a factor is is one number, that need not be unlearned and learned in every column.
   const at::Tensor gain = factor_gain_->forward(coarse.mean({2, 3})).exp();
-  const at::Tensor shared =
-      maps.narrow(1, folded, maps.size(1) - folded) * gain.view({-1, 1, 1, 1});
-  outputs.factor = unfold_columns(
-      mixed_maps(pointwise(factor_mixing_, coarse), shared, options_.rank), options_.rank);
+  const at::Tensor mixing = pointwise(factor_mixing_, coarse * gain.view({-1, 1, 1, 1}));
+  const at::Tensor shared = maps.narrow(1, folded, maps.size(1) - folded);
+  outputs.factor = mixed_maps(mixing, shared, options_.rank, options_.patch)
+                       .view({maps.size(0), options_.rank, options_.dim})
+                       .transpose(1, 2);
   return outputs;
 }
 

@@ -57,8 +57,9 @@ class UNet : public Network {
   // Channels of factor maps run over (rank, colour, patch²), so that after unfolding each of the r
   // columns is an image. [B, D, r]
   at::Tensor unfold_columns(const at::Tensor& maps, int64_t rank) const;
-  at::Tensor unfold(const at::Tensor& maps) const;  // [B, D]
-  at::Tensor fold(const at::Tensor& x) const;       // [B, D] to maps, channels last
+  at::Tensor unfold(const at::Tensor& maps) const;              // [B, D]
+  at::Tensor fold(const at::Tensor& x) const;                   // [B, D] to maps, channels last
+  at::Tensor waves_at(const at::TensorOptions& options) const;  // where each coefficient is
 
   NetworkOptions options_;
   std::shared_ptr<UNetTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
@@ -68,6 +69,7 @@ class UNet : public Network {
   torch::nn::Conv2d factor_shrink_{nullptr}, factor_place_{nullptr},
       factor_mixing_{nullptr};                // to their coefficients
   int64_t place_rows_ = 0, place_cells_ = 0;  // of the coefficients at the trained size
+  at::Tensor place_;                          // waves_at() of float32 on the CPU
   std::shared_ptr<ResidualBlock> factor_block_;
   torch::nn::Linear factor_gain_{nullptr};  // ln of their common size
   torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};

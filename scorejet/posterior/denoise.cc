@@ -33,11 +33,14 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
         kWhere, "components and samples need a field with a second-order score; got order 1 only");
   }
   at::NoGradGuard no_grad;
-  const score::Jet jet = field.evaluate(x, levels, second ? 2 : 1);
+  score::Jet jet = field.evaluate(x, levels, second ? 2 : 1);
   DenoiseResult result;
   if (!second) {
     result.mean = tweedie::posterior_mean(x, levels, jet.s1);
     return result;
+  }
+  if (options.num_components == 0 && options.num_samples == 0) {  // only error bars are asked for
+    jet.s2 = linalg::SymmetricOperator::from_diagonal(jet.s2->diagonal());
   }
   const Gaussian gaussian = Gaussian::from_jet(x, levels, jet).scaled(options.temperature);
   result.mean = gaussian.mean();

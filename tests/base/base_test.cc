@@ -37,6 +37,12 @@ TEST(Check, MessagesSayWhatWasExpectedAndFound) {
   nan[2][0] = NAN;
   EXPECT_EQ(error_of([&] { check_finite("m::f", "x", nan); }),
             "[m::f] x must be finite; got NaN or infinity at row 2");
+  const at::Tensor infinite = at::full({3}, 3e38F);
+  EXPECT_EQ(error_of([&] { check_finite("m::f", "x", infinite); }), "");  // though its sum is not
+  infinite[1] = INFINITY;
+  infinite[2] = -INFINITY;
+  EXPECT_EQ(error_of([&] { check_finite("m::f", "x", infinite); }),
+            "[m::f] x must be finite; got NaN or infinity at row 1");
   EXPECT_EQ(error_of([&] { check_positive("m::f", "sigma", nan + 1); }),
             "[m::f] sigma must be positive; got nan");
   EXPECT_EQ(error_of([&] { check_positive("m::f", "sigma", -1.0); }),

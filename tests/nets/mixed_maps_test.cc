@@ -13,15 +13,15 @@ namespace {
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
 struct Sizes {
-  int64_t images, columns, maps, values, height, width, rows, cells;
+  int64_t images, columns, maps, values, height, width, rows, cells, patch;
 };
 
 // Odd sizes, one column, more columns than a register holds, coefficients as fine as the maps.
-const std::vector<Sizes> kSizes{{1, 1, 1, 1, 1, 1, 1, 1},
-                                {2, 20, 16, 4, 14, 14, 7, 7},
-                                {3, 5, 2, 12, 7, 5, 4, 3},
-                                {2, 33, 3, 1, 4, 6, 4, 6},
-                                {1, 50, 16, 6, 3, 9, 2, 5}};
+const std::vector<Sizes> kSizes{{1, 1, 1, 1, 1, 1, 1, 1, 1},
+                                {2, 20, 16, 4, 14, 14, 7, 7, 2},
+                                {3, 5, 2, 12, 7, 5, 4, 3, 2},
+                                {2, 33, 3, 1, 4, 6, 4, 6, 1},
+                                {1, 50, 16, 9, 3, 9, 2, 5, 3}};
 
 struct Problem {
   at::Tensor coefficients, maps, weight;
@@ -34,7 +34,9 @@ Problem make_problem(const Sizes& s, at::ScalarType type = at::kFloat) {
   };
   return {draw({s.images, s.maps * s.columns, s.rows, s.cells}).requires_grad_(),
           draw({s.images, s.maps * s.values, s.height, s.width}).requires_grad_(),
-          draw({s.images, s.columns * s.values, s.height, s.width})};
+          at::randn({s.images, s.columns * s.values / (s.patch * s.patch), s.height * s.patch,
+                     s.width * s.patch},
+                    at::TensorOptions(type))};
 }
 
 double error(const at::Tensor& a, const at::Tensor& b) {
@@ -42,10 +44,10 @@ double error(const at::Tensor& a, const at::Tensor& b) {
 }
 
 TEST(MixedMaps, PlainFormIsTheFormula) {
-  const Sizes s{2, 3, 2, 2, 6, 4, 3, 2};
+  const Sizes s{2, 3, 2, 2, 6, 4, 3, 2, 1};
   const Problem p = make_problem(s, at::kDouble);
   const at::NoGradGuard no_grad;
-  const at::Tensor y = mixed_maps_plain(p.coefficients, p.maps, s.columns);
+  const at::Tensor y = mixed_maps_plain(p.coefficients, p.maps, s.columns, s.patch);
   const at::Tensor g = at::upsample_bilinear2d(p.coefficients, {s.height, s.width}, false);
   for (int64_t k = 0; k < s.columns; ++k) {
     for (int64_t v = 0; v < s.values; ++v) {
@@ -62,8 +64,8 @@ TEST(MixedMaps, PlainFormIsTheFormula) {
 TEST(MixedMaps, EqualsThePlainFormAndItsGradients) {
   for (const Sizes& s : kSizes) {
     const Problem p = make_problem(s);
-    const at::Tensor fast = mixed_maps(p.coefficients, p.maps, s.columns);
-    const at::Tensor plain = mixed_maps_plain(p.coefficients, p.maps, s.columns);
+    const at::Tensor fast = mixed_maps(p.coefficients, p.maps, s.columns, s.patch);
+    const at::Tensor plain = mixed_maps_plain(p.coefficients, p.maps, s.columns, s.patch);
     EXPECT_EQ(fast.sizes(), plain.sizes());
     EXPECT_LT(error(fast, plain), 1e-5);
     for (const bool again : {false, true}) {
@@ -76,8 +78,30 @@ TEST(MixedMaps, EqualsThePlainFormAndItsGradients) {
       EXPECT_LT(error(a[1], b[1]), 1e-5);
     }
     const at::NoGradGuard no_grad;
-    EXPECT_TRUE(mixed_maps(p.coefficients, p.maps, s.columns).equal(fast));
-    EXPECT_LT(error(mixed_maps(p.coefficients.contiguous(), p.maps, s.columns), plain), 1e-5);
+    EXPECT_TRUE(mixed_maps(p.coefficients, p.maps, s.columns, s.patch).equal(fast));
+    EXPECT_LT(error(mixed_maps(p.coefficients.contiguous(), p.maps, s.columns, s.patch), plain),
+              1e-5);
+  }
+}
+
+// Maps are some of a convolution's channels: those before and after are not to be touched.
+TEST(MixedMaps, TakesMapsAmongOthers) {
+  for (const Sizes& s : kSizes) {
+    const Problem p = make_problem(s);
+    const int64_t channels = s.maps * s.values;
+    const at::Tensor all =
+        at::cat({at::ones_like(p.maps).narrow(1, 0, 1), p.maps.detach(), p.maps.detach()}, 1)
+            .contiguous(kChannelsLast)
+            .requires_grad_();
+    const at::Tensor y = mixed_maps(p.coefficients, all.narrow(1, 1, channels), s.columns, s.patch);
+    const at::Tensor expected = mixed_maps_plain(p.coefficients, p.maps, s.columns, s.patch);
+    EXPECT_LT(error(y, expected), 1e-5);
+    const auto a = torch::autograd::grad({(y * p.weight).sum()}, {p.coefficients, all});
+    const auto b = torch::autograd::grad({(expected * p.weight).sum()}, {p.coefficients, p.maps});
+    EXPECT_LT(error(a[0], b[0]), 1e-5);
+    EXPECT_LT(error(a[1].narrow(1, 1, channels), b[1]), 1e-5);
+    EXPECT_EQ(a[1].narrow(1, 0, 1).abs().sum().item<double>(), 0);
+    EXPECT_EQ(a[1].narrow(1, 1 + channels, channels).abs().sum().item<double>(), 0);
   }
 }
 
@@ -85,7 +109,7 @@ TEST(MixedMaps, IsDifferentiableTwice) {
   const Sizes s = kSizes[2];
   const auto second = [&](auto&& function) {
     const Problem p = make_problem(s);
-    const at::Tensor y = function(p.coefficients, p.maps, s.columns);
+    const at::Tensor y = function(p.coefficients, p.maps, s.columns, s.patch);
     const auto first =
         torch::autograd::grad({y.pow(3).sum()}, {p.coefficients, p.maps}, {}, true, true);
     return torch::autograd::grad({first[0].square().sum() + first[1].square().sum()},
@@ -102,7 +126,7 @@ TEST(MixedMaps, SameBitsForAnyNumberOfThreads) {
   const auto with_threads = [&](int threads) {
     at::set_num_threads(threads);
     const Problem p = make_problem(s);
-    const at::Tensor y = mixed_maps(p.coefficients, p.maps, s.columns);
+    const at::Tensor y = mixed_maps(p.coefficients, p.maps, s.columns, s.patch);
     auto all = torch::autograd::grad({(y * p.weight).sum()}, {p.coefficients, p.maps});
     all.push_back(y);
     return all;
@@ -114,10 +138,12 @@ TEST(MixedMaps, SameBitsForAnyNumberOfThreads) {
 
 TEST(MixedMaps, RefusesShapesThatDoNotFit) {
   const at::Tensor g = at::randn({2, 12, 2, 2}), f = at::randn({2, 8, 4, 4});
-  EXPECT_THROW(mixed_maps(g, f, 5), std::invalid_argument);  // 12 coefficients of 5 columns
-  EXPECT_THROW(mixed_maps(g, f, 4), std::invalid_argument);  // 8 channels of 3 maps
-  EXPECT_THROW(mixed_maps(g, f.narrow(0, 0, 1), 3), std::invalid_argument);
-  EXPECT_THROW(mixed_maps(g, f.select(0, 0), 3), std::invalid_argument);
+  EXPECT_THROW(mixed_maps(g, f, 5, 1), std::invalid_argument);  // 12 coefficients of 5 columns
+  EXPECT_THROW(mixed_maps(g, f, 4, 1), std::invalid_argument);  // 8 channels of 3 maps
+  EXPECT_THROW(mixed_maps(g, f, 3, 2), std::invalid_argument);  // 2 values are not 2 x 2 pixels
+  EXPECT_THROW(mixed_maps(g, f, 3, 0), std::invalid_argument);
+  EXPECT_THROW(mixed_maps(g, f.narrow(0, 0, 1), 3, 1), std::invalid_argument);
+  EXPECT_THROW(mixed_maps(g, f.select(0, 0), 3, 1), std::invalid_argument);
 }
 
 }  // namespace

@@ -33,6 +33,17 @@ TEST(PixelsOf, EqualsPixelShuffleAndItsGradient) {
   }
 }
 
+TEST(PixelsOf, TakesMapsAmongOthers) {
+  torch::manual_seed(54);
+  for (const auto format : {at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous}) {
+    const at::Tensor all = at::randn({2, 20, 3, 5}).contiguous(format);
+    for (const int64_t first : {0, 7, 12}) {
+      const at::Tensor some = all.narrow(1, first, 8);
+      EXPECT_TRUE(pixels_of(some, 2).equal(pixels_of_plain(some, 2)));
+    }
+  }
+}
+
 TEST(PixelsOf, IsDifferentiableTwice) {
   torch::manual_seed(52);
   const auto second = [&](auto&& function) {

@@ -240,6 +240,9 @@ TEST(Denoise, GivesTheGaussiansNumbers) {
   EXPECT_TRUE(result.mean.equal(g.mean()));
   EXPECT_TRUE(result.variance.equal(g.variance()));
   EXPECT_TRUE(result.samples.equal(g.sample(3, 8, 10)));
+  const DenoiseResult bars = denoise(mixture, x, sigma, {});  // of which no covariance is made
+  EXPECT_TRUE(bars.mean.equal(g.mean()));
+  EXPECT_LT(relative(bars.variance, g.variance()), 1e-14);
 }
 
 TEST(Denoise, TemperatureMultipliesTheCovariance) {
