@@ -107,7 +107,7 @@ TEST_F(Calibrated, MultipliesCovariancesAndTakesTheFittedWidths) {
   ASSERT_EQ(calibrated.code, 0) << calibrated.output;
   const json fitted = read_json("run/calibration.json")[1];
   const double temperature = fitted["temperature"], root = std::sqrt(temperature);
-  ASSERT_GT(std::abs(root - 1), 0.02) << "nothing to see";
+  ASSERT_GT(std::abs(root - 1), 5e-3) << "nothing to see";  // 50 times what is tolerated
   const std::string raw = "plain/posterior.npz", mended = "calibrated/posterior.npz";
   const auto both = [&](const char* array) {
     return std::pair(read(raw, array), read(mended, array));
