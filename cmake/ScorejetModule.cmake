@@ -1,6 +1,8 @@
 # scorejet_module(NAME SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
 #                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/.
-# Sources that use torch share one precompiled header, built once in scorejet_pch.
+# Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
+# few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
+# which costs more than most sources do. So a name local to a file must be the only one of its folder.
 set(SCOREJET_WARNINGS -Wall -Wextra -Wconversion)
 if(SCOREJET_WERROR)
   list(APPEND SCOREJET_WARNINGS -Werror)
@@ -29,7 +31,8 @@ function(scorejet_module name)
     if(NOT ARG_TORCH STREQUAL "ALL")
       foreach(source IN LISTS ARG_SOURCES)
         if(NOT source IN_LIST ARG_TORCH)
-          set_source_files_properties(${folder}/${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+          set_source_files_properties(${folder}/${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON
+            SKIP_UNITY_BUILD_INCLUSION ON)
         endif()
       endforeach()
     endif()
@@ -42,4 +45,6 @@ function(scorejet_use_torch target scope)
   target_link_libraries(${target} ${scope} scorejet_torch)
   target_link_libraries(${target} PRIVATE fmt::fmt)
   target_precompile_headers(${target} REUSE_FROM scorejet_pch)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SCOREJET_UNITY}
+    UNITY_BUILD_BATCH_SIZE 8)
 endfunction()

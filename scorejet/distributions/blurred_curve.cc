@@ -19,14 +19,14 @@ constexpr double kPanelLength = 2.5;  // of a panel, in units of the blur
 constexpr double kEndLength = 5;      // of the panels at a curve's ends, in units of noise²/kReach
 constexpr double kReach = 12;         // distance from the origin that the nodes resolve
 
-const at::TensorOptions kDouble = at::TensorOptions(at::kDouble);
+const at::TensorOptions kCurveOptions = at::TensorOptions(at::kDouble);
 
 using Curve = std::function<at::Tensor(const at::Tensor&)>;  // t [n] to points [n, 2]
 
 at::Tensor points(const at::Tensor& x, const at::Tensor& y) { return at::stack({x, y}, 1); }
 
 at::Tensor uniform(double first, double last, int64_t count, at::Generator& generator) {
-  return first + (last - first) * at::rand({count}, generator, kDouble);
+  return first + (last - first) * at::rand({count}, generator, kCurveOptions);
 }
 
 void check(const char* where, double noise, int64_t refinement) {
@@ -36,7 +36,7 @@ void check(const char* where, double noise, int64_t refinement) {
 
 // Nodes and weights on [-1, 1]: the roots of the Legendre polynomial by Newton's method.
 std::pair<at::Tensor, at::Tensor> gauss_legendre(int count) {
-  at::Tensor node = at::empty({count}, kDouble), weight = at::empty({count}, kDouble);
+  at::Tensor node = at::empty({count}, kCurveOptions), weight = at::empty({count}, kCurveOptions);
   for (int i = 0; i < count; ++i) {
     double z = std::cos(kPi * (i + 0.75) / (count + 0.5)), slope = 1;
     for (int pass = 0; pass < 8; ++pass) {
@@ -61,16 +61,17 @@ struct Quadrature {
 // either end: seen from a distance d beyond an end the integrand falls off within noise²/d of it.
 Quadrature along(const Curve& curve, double first, double last, double noise, int64_t refinement) {
   const double finer = 1 / static_cast<double>(refinement);
-  const at::Tensor grid = at::linspace(first, last, 4097, kDouble);
+  const at::Tensor grid = at::linspace(first, last, 4097, kCurveOptions);
   const at::Tensor piece = curve(grid).diff(1, 0).norm(2, 1);
-  const at::Tensor length = at::cat({at::zeros({1}, kDouble), piece.cumsum(0)});
+  const at::Tensor length = at::cat({at::zeros({1}, kCurveOptions), piece.cumsum(0)});
   const double total = length[-1].item<double>();
   const double panels = std::max(2.0, std::ceil(total / (kPanelLength * noise * finer))),
                step = total / panels;
-  at::Tensor wanted = step * at::arange(1, panels, kDouble);  // inner edges
+  at::Tensor wanted = step * at::arange(1, panels, kCurveOptions);  // inner edges
   const double shortest = kEndLength * noise * noise * finer / kReach;
   for (double end = 0.5 * step; 2 * end > shortest; end *= 0.5) {
-    wanted = at::cat({at::full({1}, end, kDouble), wanted, at::full({1}, total - end, kDouble)});
+    wanted = at::cat(
+        {at::full({1}, end, kCurveOptions), wanted, at::full({1}, total - end, kCurveOptions)});
   }
   const at::Tensor right = at::searchsorted(length, wanted).clamp(1, 4096), left = right - 1;
   const at::Tensor share = (wanted - length.index({left})) / piece.index({left});
@@ -85,7 +86,7 @@ Quadrature along(const Curve& curve, double first, double last, double noise, in
 at::Tensor moon(const at::Tensor& t) { return points(2 * t.cos() - 1, 2 * t.sin() - 0.2); }
 
 // The other moon is the first one turned by π about (0, 0.3).
-at::Tensor turned(const at::Tensor& x) { return at::tensor({0.0, 0.6}, kDouble) - x; }
+at::Tensor turned(const at::Tensor& x) { return at::tensor({0.0, 0.6}, kCurveOptions) - x; }
 
 at::Tensor roll(const at::Tensor& t) { return points(t * t.cos() / 5, t * t.sin() / 5); }
 
@@ -128,7 +129,7 @@ PlanarTerms BlurredCurve::terms(const at::Tensor& x, const at::Tensor& sigma, in
 
 at::Tensor BlurredCurve::sample(int64_t count, at::Generator generator) const {
   const at::Tensor clean = draw_(count, generator);
-  return clean + noise_ * at::randn({count, 2}, generator, kDouble);
+  return clean + noise_ * at::randn({count, 2}, generator, kCurveOptions);
 }
 
 std::unique_ptr<BlurredCurve> eight_gaussians(double noise) {
@@ -138,9 +139,9 @@ std::unique_ptr<BlurredCurve> eight_gaussians(double noise) {
     return 4 / std::numbers::sqrt2 * points(angle.cos(), angle.sin());
   };
   return std::make_unique<BlurredCurve>(
-      at::full({8}, 0.125, kDouble), centre(at::arange(8, kDouble)), noise,
+      at::full({8}, 0.125, kCurveOptions), centre(at::arange(8, kCurveOptions)), noise,
       [centre](int64_t count, at::Generator& generator) {
-        return centre(at::randint(8, {count}, generator, kDouble));
+        return centre(at::randint(8, {count}, generator, kCurveOptions));
       });
 }
 
@@ -151,7 +152,7 @@ std::unique_ptr<BlurredCurve> two_moons(double noise, int64_t refinement) {
       at::cat({weight, weight}) / (2 * kPi), at::cat({moon(t), turned(moon(t))}), noise,
       [](int64_t count, at::Generator& generator) {
         const at::Tensor first = moon(uniform(0, kPi, count, generator));
-        const at::Tensor which = at::rand({count, 1}, generator, kDouble) < 0.5;
+        const at::Tensor which = at::rand({count, 1}, generator, kCurveOptions) < 0.5;
         return at::where(which, first, turned(first));
       });
 }
@@ -184,7 +185,7 @@ std::unique_ptr<BlurredCurve> pinwheel(double noise, int64_t refinement) {
       at::cat(weights), at::cat(nodes), noise, [mass](int64_t count, at::Generator& generator) {
         const at::Tensor quantile = mass * uniform(-1, 1, count, generator);
         const at::Tensor r = kMean + kSpread * std::numbers::sqrt2 * at::erfinv(quantile);
-        return arm(r, at::randint(5, {count}, generator, kDouble));
+        return arm(r, at::randint(5, {count}, generator, kCurveOptions));
       });
 }
 
@@ -198,14 +199,15 @@ std::unique_ptr<BlurredCurve> rings(double noise, int64_t refinement) {
     const double radius = k * kInnermost;
     const auto count =
         refinement * static_cast<int64_t>(std::ceil(16 + 9 * std::sqrt(kReach * radius) / noise));
-    const at::Tensor angle = 2 * kPi / static_cast<double>(count) * at::arange(count, kDouble);
-    weights.push_back(at::full({count}, 0.25 / static_cast<double>(count), kDouble));
+    const at::Tensor angle =
+        2 * kPi / static_cast<double>(count) * at::arange(count, kCurveOptions);
+    weights.push_back(at::full({count}, 0.25 / static_cast<double>(count), kCurveOptions));
     nodes.push_back(radius * points(angle.cos(), angle.sin()));
   }
   return std::make_unique<BlurredCurve>(
       at::cat(weights), at::cat(nodes), noise, [](int64_t count, at::Generator& generator) {
         const at::Tensor angle = uniform(0, 2 * kPi, count, generator);
-        const at::Tensor radius = kInnermost * at::randint(1, 5, {count}, generator, kDouble);
+        const at::Tensor radius = kInnermost * at::randint(1, 5, {count}, generator, kCurveOptions);
         return radius.unsqueeze(1) * points(angle.cos(), angle.sin());
       });
 }

@@ -12,9 +12,9 @@ namespace {
 constexpr double kHalf = 1;                              // half a square's side
 constexpr std::array<double, 4> kCentres{-3, -1, 1, 3};  // of the columns, and of the rows
 
-const at::TensorOptions kDouble = at::TensorOptions(at::kDouble);
+const at::TensorOptions kBoardOptions = at::TensorOptions(at::kDouble);
 
-at::Tensor centres() { return at::tensor(at::ArrayRef<double>(kCentres), kDouble); }
+at::Tensor centres() { return at::tensor(at::ArrayRef<double>(kCentres), kBoardOptions); }
 
 // Column and row of the eight squares, [8] each.
 at::Tensor columns() { return at::tensor({0, 0, 1, 1, 2, 2, 3, 3}, at::kLong); }
@@ -96,7 +96,7 @@ at::Tensor Checkerboard::sample(int64_t count, at::Generator generator) const {
   const at::Tensor corner = at::stack({middle.index_select(0, columns().index_select(0, which)),
                                        middle.index_select(0, rows().index_select(0, which))},
                                       1);
-  return corner + kHalf * (2 * at::rand({count, 2}, generator, kDouble) - 1);
+  return corner + kHalf * (2 * at::rand({count, 2}, generator, kBoardOptions) - 1);
 }
 
 }  // namespace scorejet::distributions

@@ -19,8 +19,8 @@ constexpr double kKnotsPerScale = 10;  // knots in one √(s² + σ²) of the na
 constexpr double kTableReach = 40;     // scales beyond the outermost locations
 constexpr double kStep = 0.5;          // of the trapezoid rule, in units of min(σ, s)
 constexpr double kNoiseReach = 9;      // standard deviations of noise integrated over
-constexpr int64_t kChunk = 1 << 18;    // elements of one integrand
-constexpr int64_t kTableChunk = 1024;  // rows interpolated at once
+constexpr int64_t kLogisticChunk = 1 << 18;  // elements of one integrand
+constexpr int64_t kTableChunk = 1024;        // rows interpolated at once
 
 // L⁽ⁿ⁾/L as polynomials in t = tanh(v/2), lowest power first: with L' = −tL and t' = (1 − t²)/2,
 // p_{n+1} = p_n'(t) (1 − t²)/2 − t p_n.
@@ -146,7 +146,7 @@ at::Tensor LogisticMixture::integrate(int64_t d, const at::Tensor& x, const at::
   const at::Tensor log_node = at::log_softmax(-0.5 * u.square(), 0).view({1, 1, -1});
   const auto polynomials = logistic_polynomials(order);
 
-  const int64_t rows = std::max<int64_t>(1, kChunk / (weight.numel() * u.numel()));
+  const int64_t rows = std::max<int64_t>(1, kLogisticChunk / (weight.numel() * u.numel()));
   std::vector<at::Tensor> chunks;
   for (int64_t first = 0; first < x.size(0); first += rows) {
     const int64_t count = std::min(rows, x.size(0) - first);

@@ -18,8 +18,8 @@ using Json = nlohmann::ordered_json;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Runs the tasks; one row for all seeds of a setting.
-Rows measure(const std::string& label, const std::vector<AccuracyTask>& tasks,
-             const std::filesystem::path& journal) {
+Rows measure_tasks(const std::string& label, const std::vector<AccuracyTask>& tasks,
+                   const std::filesystem::path& journal) {
   std::vector<Task> work;
   for (const AccuracyTask& task : tasks) work.push_back(task.task);
   const std::vector<Json> results = run_tasks(label, work, journal);
@@ -66,7 +66,7 @@ bool starts_with(const Json& row, const char* prefix) {
 }
 
 // For each problem and sigma the ratios that the claims are about.
-Rows judge(const Rows& rows) {
+Rows judge_accuracy(const Rows& rows) {
   struct Best {
     Json row;
     double autodiff = kInfinity, autodiff_plain = kInfinity, product = kInfinity,
@@ -103,7 +103,7 @@ Rows judge(const Rows& rows) {
 }
 
 // Error against sigma, one line a method (its best rank), one picture a problem.
-void plot(const Rows& rows, const std::filesystem::path& out) {
+void plot_problems(const Rows& rows, const std::filesystem::path& out) {
   std::vector<std::string> problems;
   for (const Json& row : rows) {
     const auto name = row["problem"].get<std::string>();
@@ -144,15 +144,15 @@ void plot(const Rows& rows, const std::filesystem::path& out) {
 
 void accuracy(const ReproduceOptions& options) {
   const auto journal = options.out / "journal.jsonl";
-  const Rows rows = measure("order 2", second_order_tasks(options), journal);
-  const Rows early = measure("s1 stopped early", early_tasks(options), journal);
-  const Rows third = measure("order 3", third_order_tasks(options), journal);
-  const Rows claims = judge(rows);
+  const Rows rows = measure_tasks("order 2", second_order_tasks(options), journal);
+  const Rows early = measure_tasks("s1 stopped early", early_tasks(options), journal);
+  const Rows third = measure_tasks("order 3", third_order_tasks(options), journal);
+  const Rows claims = judge_accuracy(rows);
   write_table(options.out / "table", rows);
   write_table(options.out / "early", early);
   write_table(options.out / "third_order", third);
   write_table(options.out / "claims", claims);
-  plot(rows, options.out);
+  plot_problems(rows, options.out);
   const std::string text = fmt::format(
       "# Ratios of the best errors\n\n{}\n# Order three\n\n{}\n# Order two with s1 stopped "
       "early\n\n"

@@ -20,14 +20,14 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kNodes = 10;
 constexpr int64_t kGraphs = 10;  // a repetition
 
-struct Setting {
+struct CausalSetting {
   const char* name;
   causal::Graph graph;
   double edges_per_node;
   int64_t rows;
 };
 
-constexpr Setting kSettings[] = {
+constexpr CausalSetting kSettings[] = {
     {"ER1", causal::Graph::kErdosRenyi, 1, 1000}, {"ER4", causal::Graph::kErdosRenyi, 4, 1000},
     {"SF1", causal::Graph::kScaleFree, 1, 1000},  {"SF4", causal::Graph::kScaleFree, 4, 1000},
     {"ER1", causal::Graph::kErdosRenyi, 1, 2000}, {"ER4", causal::Graph::kErdosRenyi, 4, 2000}};
@@ -54,7 +54,7 @@ at::Tensor stein_diagonal(const at::Tensor& x) {
   return solved.narrow(1, d, d) - solved.narrow(1, 0, d).square();
 }
 
-Json judge(const Setting& setting, uint64_t seed) {
+Json judge_order(const CausalSetting& setting, uint64_t seed) {
   const causal::AdditiveNoiseModel truth({.graph = setting.graph,
                                           .num_nodes = kNodes,
                                           .edges_per_node = setting.edges_per_node,
@@ -78,7 +78,7 @@ Json judge(const Setting& setting, uint64_t seed) {
           {"seconds", seconds.count()}};
 }
 
-Json summarise(const Setting& setting, const std::vector<Json>& graphs) {
+Json summarise(const CausalSetting& setting, const std::vector<Json>& graphs) {
   const auto column = [&](const char* name) {
     std::vector<double> values;
     for (const Json& one : graphs) values.push_back(one.at(name).get<double>());
@@ -106,18 +106,18 @@ Json summarise(const Setting& setting, const std::vector<Json>& graphs) {
 void causal_order(const ReproduceOptions& options) {
   const auto graphs = static_cast<uint64_t>(kGraphs * options.seeds);
   std::vector<Task> tasks;
-  for (const Setting& setting : kSettings) {
+  for (const CausalSetting& setting : kSettings) {
     if (options.fast && setting.rows > 1000) continue;
     for (uint64_t seed = 0; seed < graphs; ++seed) {
       tasks.push_back({fmt::format("causal {} {} rows seed {}", setting.name, setting.rows, seed),
-                       [setting, seed] { return judge(setting, seed); }});
+                       [setting, seed] { return judge_order(setting, seed); }});
     }
   }
   const std::vector<Json> results =
       run_tasks("causal orders", tasks, options.out / "journal.jsonl");
   Rows table;
   auto next = results.begin();
-  for (const Setting& setting : kSettings) {
+  for (const CausalSetting& setting : kSettings) {
     if (next == results.end()) break;
     const auto end = next + static_cast<std::ptrdiff_t>(graphs);
     table.push_back(summarise(setting, {next, end}));

@@ -23,25 +23,26 @@ namespace {
 namespace fs = std::filesystem;
 using Metadata = std::map<std::string, std::string>;
 
-constexpr const char* kWhere = "experiments::Judge";
+constexpr const char* kJudgeWhere = "experiments::Judge";
 constexpr const char* kFormat = "scorejet judge 1";
 
 void check_labelled(const data::Dataset& train) {
   if (!train.is_image()) {
-    base::fail_argument(kWhere, "{} must be a set of images; got vectors", train.name);
+    base::fail_argument(kJudgeWhere, "{} must be a set of images; got vectors", train.name);
   }
   if (train.labels.defined()) return;
   const auto& known = data::dataset_names();
   if (std::find(known.begin(), known.end(), train.name) == known.end()) {
-    base::fail_runtime(kWhere, "{} must have labels; files of one's own have none", train.name);
+    base::fail_runtime(kJudgeWhere, "{} must have labels; files of one's own have none",
+                       train.name);
   }
-  base::fail_runtime(kWhere,
+  base::fail_runtime(kJudgeWhere,
                      "{0} must have labels; fetch them with: scorejet data fetch {0} --dir FOLDER",
                      train.name);
 }
 
 // All that the weights depend on.
-Metadata describe(const data::Dataset& train, const JudgeOptions& options) {
+Metadata describe_judge(const data::Dataset& train, const JudgeOptions& options) {
   const nets::ClassifierOptions& n = options.network;
   return {{"format", kFormat},
           {"data", train.name},
@@ -69,8 +70,8 @@ bool load(const fs::path& path, const Metadata& wanted, nets::Classifier& networ
     return found == file.metadata.end() ? std::string() : found->second;
   };
   if (entry("format") != kFormat) {
-    base::fail_runtime(kWhere, "{} must be of format \"{}\"; got \"{}\"", path.string(), kFormat,
-                       entry("format"));
+    base::fail_runtime(kJudgeWhere, "{} must be of format \"{}\"; got \"{}\"", path.string(),
+                       kFormat, entry("format"));
   }
   for (const auto& [key, value] : wanted) {
     if (entry(key) != value) {
@@ -84,7 +85,7 @@ bool load(const fs::path& path, const Metadata& wanted, nets::Classifier& networ
     const auto found = file.tensors.find(item.key());
     if (found == file.tensors.end() || found->second.shape != item.value().sizes().vec()) {
       base::fail_runtime(
-          kWhere, "{} must hold {} {}; got {}", path.string(), item.key(),
+          kJudgeWhere, "{} must hold {} {}; got {}", path.string(), item.key(),
           io::shape_string(item.value().sizes().vec()),
           found == file.tensors.end() ? "none" : io::shape_string(found->second.shape));
     }
@@ -132,7 +133,7 @@ void train_network(const data::Dataset& train, const JudgeOptions& options,
     torch::autograd::backward({loss});
     const double value = loss.item<double>();
     if (!std::isfinite(value)) {
-      base::fail_runtime(kWhere, "the loss must be finite; got {} at step {}", value, step);
+      base::fail_runtime(kJudgeWhere, "the loss must be finite; got {} at step {}", value, step);
     }
     const double progress = static_cast<double>(step) / static_cast<double>(options.steps);
     training::adam_step(adam, parameters.values(), parameters.gradients(),
@@ -170,7 +171,7 @@ Judge Judge::train_or_load(const data::Dataset& train, const JudgeOptions& optio
   JudgeOptions filled = options;
   filled.network.image_shape = train.image_shape;
   filled.network.num_classes = train.labels.max().item<int64_t>() + 1;
-  const Metadata metadata = describe(train, filled);
+  const Metadata metadata = describe_judge(train, filled);
   torch::manual_seed(base::derive_seed(options.seed, "judge weights", 0));
   Judge judge(std::make_shared<nets::Classifier>(filled.network));
   if (!fs::exists(path) || !load(path, metadata, *judge.network_)) {

@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kMain = "model";
 constexpr int64_t kSubspaceComponents = 20;
 
-struct Lab {
+struct DenoisingLab {
   DenoisingPlan plan;
   ReproduceOptions options;
   std::map<std::string, int64_t> steps;  // of each model
@@ -38,7 +38,7 @@ struct Lab {
 };
 
 // What a task needs, loaded in its own process.
-struct Arena {
+struct DenoisingSetup {
   training::Run run;
   data::DatasetSplits splits;
   at::Tensor clean, counted;
@@ -47,20 +47,21 @@ struct Arena {
   at::Tensor noisy(double sigma) const { return posterior::add_noise(clean, sigma, 0); }
 };
 
-Arena open_arena(const Lab& lab, const std::string& model, int64_t images) {
+DenoisingSetup open_arena(const DenoisingLab& lab, const std::string& model, int64_t images) {
   const training::DataConfig& data = lab.plan.model.data;
-  Arena arena{training::load_run(lab.options.out / model, "cpu"),
-              data::load_splits(data.name, data.dir, data.validation),
-              {},
-              {},
-              {}};
+  DenoisingSetup arena{training::load_run(lab.options.out / model, "cpu"),
+                       data::load_splits(data.name, data.dir, data.validation),
+                       {},
+                       {},
+                       {}};
   arena.clean = arena.splits.test.slice(0, std::min(images, arena.splits.test.size()));
   arena.counted = data::varying_coordinates(arena.splits.train);
   arena.shape = arena.splits.train.image_shape;
   return arena;
 }
 
-Json measure(const Arena& arena, const Posteriors& posteriors, const at::Tensor& clean) {
+Json measure_posteriors(const DenoisingSetup& arena, const Posteriors& posteriors,
+                        const at::Tensor& clean) {
   return measure_posteriors(posteriors, clean, arena.counted, arena.shape);
 }
 
@@ -69,30 +70,30 @@ std::vector<double> mean_spectrum(const Posteriors& posteriors) {
   return {mean.data_ptr<double>(), mean.data_ptr<double>() + mean.numel()};
 }
 
-Task direct_task(const Lab& lab, const std::string& model, double sigma) {
+Task direct_task(const DenoisingLab& lab, const std::string& model, double sigma) {
   return {lab.key(model, fmt::format("direct at sigma {:g}", sigma)), [=] {
-            const Arena arena = open_arena(lab, model, lab.plan.num_images);
+            const DenoisingSetup arena = open_arena(lab, model, lab.plan.num_images);
             const Posteriors posteriors = direct_posteriors(
                 *arena.run.model, arena.clean, arena.noisy(sigma), sigma, lab.plan.num_components);
-            return Json{{"row", measure(arena, posteriors, arena.clean)},
+            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)},
                         {"spectrum", mean_spectrum(posteriors)}};
           }};
 }
 
 // The Jacobian of the main model's s1 on a few images, and its direct s2 on the same.
-Task jacobian_task(const Lab& lab, double sigma) {
+Task jacobian_task(const DenoisingLab& lab, double sigma) {
   return {
       lab.key(kMain, fmt::format("Jacobian of {} at sigma {:g}", lab.plan.num_jacobian, sigma)),
       [=] {
-        const Arena arena = open_arena(lab, kMain, lab.plan.num_jacobian);
+        const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_jacobian);
         const at::Tensor noisy = arena.noisy(sigma);
         const int64_t k = lab.plan.num_components;
         const Posteriors jacobian =
             jacobian_posteriors(*arena.run.model, arena.clean, noisy, sigma, k);
         const Posteriors direct = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, k);
         Json agreement = measure_agreement(direct, jacobian, arena.counted);
-        const Json row = measure(arena, jacobian, arena.clean);
-        const Json own = measure(arena, direct, arena.clean);
+        const Json row = measure_posteriors(arena, jacobian, arena.clean);
+        const Json own = measure_posteriors(arena, direct, arena.clean);
         for (const char* energy : {"energy_1", "energy_5", "energy_20", "energy_50"}) {
           agreement[fmt::format("{}_direct", energy)] = own[energy];
           agreement[fmt::format("{}_jacobian", energy)] = row[energy];
@@ -102,22 +103,22 @@ Task jacobian_task(const Lab& lab, double sigma) {
       }};
 }
 
-Task subspace_task(const Lab& lab, double sigma) {
+Task subspace_task(const DenoisingLab& lab, double sigma) {
   return {lab.key(kMain, fmt::format("subspace iteration on {} at sigma {:g}",
                                      lab.plan.num_jacobian, sigma)),
           [=] {
-            const Arena arena = open_arena(lab, kMain, lab.plan.num_jacobian);
+            const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_jacobian);
             const Posteriors posteriors = subspace_posteriors(*arena.run.model, arena.noisy(sigma),
                                                               sigma, kSubspaceComponents);
-            return Json{{"row", measure(arena, posteriors, arena.clean)}};
+            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)}};
           }};
 }
 
-Task pca_task(const Lab& lab, double sigma) {
+Task pca_task(const DenoisingLab& lab, double sigma) {
   return {lab.key(kMain,
                   fmt::format("PCA of {} residuals at sigma {:g}", lab.plan.num_residuals, sigma)),
           [=] {
-            const Arena arena = open_arena(lab, kMain, lab.plan.num_images);
+            const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_images);
             const at::Tensor train = arena.splits.train.slice(
                 0, std::min(lab.plan.num_residuals, arena.splits.train.size()));
             const at::Tensor residuals =
@@ -126,19 +127,19 @@ Task pca_task(const Lab& lab, double sigma) {
             const Posteriors posteriors =
                 pca_posteriors(*arena.run.model, arena.clean, arena.noisy(sigma), sigma, residuals,
                                lab.plan.num_components);
-            return Json{{"row", measure(arena, posteriors, arena.clean)}};
+            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)}};
           }};
 }
 
 // Coverage and distances, raw and corrected on held-out training images. A pixel that is almost
 // surely one value is inside any interval that contains it: `uncertain` are those that the model
 // gives a standard deviation above a twentieth of the range.
-Task calibration_task(const Lab& lab, double sigma) {
+Task calibration_task(const DenoisingLab& lab, double sigma) {
   return {
       lab.key(kMain,
               fmt::format("calibration on {} at sigma {:g}", lab.plan.num_calibration, sigma)),
       [=] {
-        const Arena arena = open_arena(lab, kMain, lab.plan.num_calibration);
+        const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_calibration);
         const at::Tensor held_out = arena.splits.validation.slice(
             0, std::min(lab.plan.num_calibration, arena.splits.validation.size()));
         using namespace posterior;
@@ -186,12 +187,12 @@ std::vector<const SideModel*> conditioned(const DenoisingPlan& plan) {
   return models;
 }
 
-Task cost_task(const Lab& lab) {
+Task cost_task(const DenoisingLab& lab) {
   return {lab.key(kMain, "cost"), [=] {
             Json costs;
             const double sigma = lab.plan.sigmas[0];
             const auto rows = [&](const std::string& model, bool direct_only) {
-              const Arena arena = open_arena(lab, model, 8);
+              const DenoisingSetup arena = open_arena(lab, model, 8);
               return measure_cost(*arena.run.model, arena.noisy(sigma), sigma, direct_only);
             };
             costs[kMain] = rows(kMain, false);
@@ -202,7 +203,7 @@ Task cost_task(const Lab& lab) {
           }};
 }
 
-void train_models(Lab& lab) {
+void train_models(DenoisingLab& lab) {
   std::vector<std::pair<std::string, training::RunConfig>> models{{kMain, lab.plan.model}};
   for (const SideModel& side : lab.plan.sides) models.emplace_back(side.name, side.config);
   std::vector<Task> tasks;
@@ -223,7 +224,7 @@ struct Results {
   std::vector<Spectrum> spectra;
 };
 
-Results measure_all(const Lab& lab) {
+Results measure_all(const DenoisingLab& lab) {
   const DenoisingPlan& plan = lab.plan;
   // A label, the ways' names in cost.csv, and the task.
   struct Entry {
@@ -308,9 +309,9 @@ Results measure_all(const Lab& lab) {
   return all;
 }
 
-void draw(const Lab& lab, const std::vector<Spectrum>& spectra) {
+void draw(const DenoisingLab& lab, const std::vector<Spectrum>& spectra) {
   constexpr int64_t kRows = 8, kWalks = 3;
-  const Arena arena = open_arena(lab, kMain, kRows);
+  const DenoisingSetup arena = open_arena(lab, kMain, kRows);
   for (const double sigma : lab.plan.sigmas) {
     const at::Tensor noisy = arena.noisy(sigma);
     const Posteriors posteriors = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, 5);
@@ -325,7 +326,7 @@ void draw(const Lab& lab, const std::vector<Spectrum>& spectra) {
 }
 
 void denoising(const DenoisingPlan& plan, const ReproduceOptions& options) {
-  Lab lab{plan, options, {}};
+  DenoisingLab lab{plan, options, {}};
   train_models(lab);
   const Results results = measure_all(lab);
   std::string text;

@@ -33,7 +33,7 @@ void add_single_sigmas(DenoisingPlan& plan, int64_t steps) {
 
 // Variances are learned from samples, of every image alike whatever its size, the small ones by the
 // likelihood; the directions that lead from the Jacobian too, without the noise of single samples.
-DenoisingPlan common(const std::string& data) {
+DenoisingPlan common_settings(const std::string& data) {
   DenoisingPlan plan;
   plan.model.data.name = data;
   plan.model.noise.sigma_max = 1.0;
@@ -60,7 +60,7 @@ void shorten(DenoisingPlan& plan) {
 }  // namespace
 
 DenoisingPlan denoise_mnist_plan(bool fast) {
-  DenoisingPlan plan = common("mnist");
+  DenoisingPlan plan = common_settings("mnist");
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
@@ -73,7 +73,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
 }
 
 DenoisingPlan denoise_cifar10_plan(bool fast) {
-  DenoisingPlan plan = common("cifar10");
+  DenoisingPlan plan = common_settings("cifar10");
   plan.sigmas = {0.25, 0.5, 1.0};
   plan.model.noise.sigma = 0.25;
   plan.model.model.channels = fast ? 32 : 48;

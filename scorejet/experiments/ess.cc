@@ -56,7 +56,7 @@ Rows over_seeds(const std::vector<Json>& results) {
 }
 
 // For each problem, how many times the ESS per evaluation of others the Ozaki kernels reach.
-Rows judge(const Rows& table) {
+Rows judge_ess(const Rows& table) {
   Rows claims;
   for (const std::string& problem : sampling_problem_names()) {
     std::map<std::string, double> ess;
@@ -84,7 +84,7 @@ Rows judge(const Rows& table) {
 }
 
 // ESS per 1,000 evaluations: a line a method, of those that can be told apart, over the problems.
-void plot(const Rows& table, const std::filesystem::path& out) {
+void plot_ess(const Rows& table, const std::filesystem::path& out) {
   const std::vector<std::string>& names = sampling_problem_names();
   std::vector<report::Series> series;
   for (const char* method : {"langevin, exact", "hmc, exact", "metropolis-ozaki, exact",
@@ -117,10 +117,10 @@ void ess(const ReproduceOptions& options) {
   const std::vector<Json> results =
       run_tasks("samplers", ess_tasks(options), options.out / "journal.jsonl");
   const Rows table = over_seeds(results);
-  const Rows claims = judge(table);
+  const Rows claims = judge_ess(table);
   write_table(options.out / "table", table);
   write_table(options.out / "claims", claims);
-  plot(table, options.out);
+  plot_ess(table, options.out);
   const std::string text =
       fmt::format("# Ratios of effective sample sizes per score evaluation\n\n{}\n# Samplers\n\n{}",
                   markdown_table(claims), markdown_table(table));

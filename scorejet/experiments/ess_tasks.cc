@@ -21,33 +21,33 @@ using Json = nlohmann::ordered_json;
 
 // What every kernel is given. Chains start from exact draws of p_sigma, so that what is measured is
 // mixing and bias, not the way there.
-struct Budget {
+struct EssBudget {
   int64_t num_chains, evaluations;  // score evaluations of each chain at one setting
   int64_t coarse, fine;             // step sizes over the whole range, then around the best
 };
 
-Budget budget(const SamplingProblem& problem, bool fast) {
+EssBudget budget(const SamplingProblem& problem, bool fast) {
   if (fast) return {problem.num_chains / 2, problem.evaluations / 4, 6, 2};
   return {problem.num_chains, problem.evaluations, 8, 4};
 }
 
-struct Setting {
+struct EssSetting {
   double step_size = 0;
   int64_t leapfrog_steps = 16;  // of hmc
   int64_t line_panels = 1;      // of line-ozaki
 };
 
 // Everything that is the same for all kernels on a problem.
-struct Arena {
+struct EssSetup {
   const SamplingProblem& problem;
-  Budget budget;
+  EssBudget budget;
   uint64_t seed;
   at::Tensor x0, reference;  // exact draws of p_sigma, [C, D] and [1000, D]
   at::Tensor mean, whiten;   // (x − mean) whiten has the identity as its covariance
   double tolerance = 0;      // the energy distance to a copy of p_sigma that is 10 % too wide
 };
 
-constexpr int64_t kReference = 1000;
+constexpr int64_t kReferenceDraws = 1000;
 constexpr std::array<int64_t, 4> kLeapfrogSteps{4, 64, 8, 32};  // besides Setting's
 
 at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t seed,
@@ -57,8 +57,8 @@ at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t s
   return x + problem.sigma * at::randn(x.sizes(), generator, x.options());
 }
 
-Arena make_arena(const SamplingProblem& problem, const Budget& budget, uint64_t seed) {
-  Arena arena{problem, budget, seed, {}, {}, {}, {}};
+EssSetup make_arena(const SamplingProblem& problem, const EssBudget& budget, uint64_t seed) {
+  EssSetup arena{problem, budget, seed, {}, {}, {}, {}};
   arena.x0 = exact_draws(problem, budget.num_chains, seed, "starts");
   const at::Tensor many = exact_draws(problem, 100000, seed, "whitening");
   arena.mean = many.mean(0);
@@ -67,7 +67,7 @@ Arena make_arena(const SamplingProblem& problem, const Budget& budget, uint64_t 
   const auto whitened = [&](const at::Tensor& x) {
     return at::matmul(x - arena.mean, arena.whiten);
   };
-  arena.reference = whitened(exact_draws(problem, kReference, seed, "reference"));
+  arena.reference = whitened(exact_draws(problem, kReferenceDraws, seed, "reference"));
   // A fixed number of the density: from more draws than a chain's are judged by.
   const at::Tensor one = whitened(many.narrow(0, 0, 5000));
   const at::Tensor other = 1.1 * whitened(many.narrow(0, 5000, 5000));
@@ -76,7 +76,7 @@ Arena make_arena(const SamplingProblem& problem, const Budget& budget, uint64_t 
 }
 
 struct Score {
-  Setting setting;
+  EssSetting setting;
   double ess_per_1000 = 0, tail = 0, per_second = 0, bias = 0, rhat = 0, acceptance = 0;
   bool valid = false;  // no chain was stopped and the bias is within the tolerance
 };
@@ -84,7 +84,7 @@ struct Score {
 // The energy distance of the chains' law from p_sigma, averaged over times of the second half. At
 // one time the chains are independent draws, so that the estimate is unbiased however slowly they
 // mix.
-double bias(const Arena& arena, const at::Tensor& draws) {
+double bias(const EssSetup& arena, const at::Tensor& draws) {
   constexpr int64_t kTimes = 16;
   const int64_t n = draws.size(1);
   double sum = 0;
@@ -104,8 +104,9 @@ at::Tensor slowest(const at::Tensor& draws) {
   return draws.index_select(2, index);
 }
 
-Score measure(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
-              const Setting& setting, at::ScalarType dtype) {
+Score measure_chain(const EssSetup& arena, const score::ScoreField& field,
+                    const sampling::Kernel& kernel, const EssSetting& setting,
+                    at::ScalarType dtype) {
   const SamplingProblem& problem = arena.problem;
   const sampling::Target target{&field, problem.sigma, [&](const at::Tensor& x, double sigma) {
                                   return problem.density->log_density(
@@ -152,15 +153,15 @@ bool better(const Score& a, const Score& b) {
 
 // The best of `coarse` step sizes over the whole range and `fine` more around the best of those;
 // for hmc the second part of the budget goes to the number of leapfrog steps.
-Score tune(const Arena& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
+Score tune(const EssSetup& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
            int64_t line_panels, at::ScalarType dtype) {
   const double low = std::log(arena.problem.smallest_step);
   const double high = std::log(arena.problem.largest_step);
   const double gap = (high - low) / static_cast<double>(arena.budget.coarse - 1);
   Score best;
-  const auto try_setting = [&](Setting setting) {
+  const auto try_setting = [&](EssSetting setting) {
     setting.line_panels = line_panels;
-    const Score score = measure(arena, field, kernel, setting, dtype);
+    const Score score = measure_chain(arena, field, kernel, setting, dtype);
     if (better(score, best)) best = score;
   };
   for (int64_t i = 0; i < arena.budget.coarse; ++i) {
@@ -179,7 +180,8 @@ Score tune(const Arena& arena, const score::ScoreField& field, const sampling::K
   return best;
 }
 
-Json describe(const Arena& arena, const char* scores, const char* kernel, const Score& score) {
+Json describe_score(const EssSetup& arena, const char* scores, const char* kernel,
+                    const Score& score) {
   const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
   const auto if_valid = [&](double value) { return score.valid ? number(value) : Json(); };
   return {{"problem", arena.problem.name},
@@ -197,15 +199,15 @@ Json describe(const Arena& arena, const char* scores, const char* kernel, const 
           {"acceptance", if_valid(score.acceptance)}};
 }
 
-struct Method {
+struct EssMethod {
   const char* scores;  // "exact", or the structure of the learned s2
   std::vector<const char*> kernels;
 };
 constexpr int64_t kLinePanels = 4;  // of "line-ozaki-4"
 
 // Kernels of one method share its training.
-const std::vector<Method>& methods() {
-  static const std::vector<Method> list{
+const std::vector<EssMethod>& score_methods() {
+  static const std::vector<EssMethod> list{
       {"exact", {"langevin"}},
       {"exact", {"mala"}},
       {"exact", {"hmc"}},
@@ -241,9 +243,10 @@ std::optional<Fit> learn(const SamplingProblem& problem, nets::Hessian hessian, 
   }
 }
 
-Json run_method(const std::string& problem_name, const Method& method, bool fast, uint64_t seed) {
+Json run_method(const std::string& problem_name, const EssMethod& method, bool fast,
+                uint64_t seed) {
   const SamplingProblem problem = make_sampling_problem(problem_name);
-  const Arena arena = make_arena(problem, budget(problem, fast), seed);
+  const EssSetup arena = make_arena(problem, budget(problem, fast), seed);
   const std::string scores = method.scores;
   const bool exact = scores == "exact";
   const score::ScoreField* field = problem.density.get();
@@ -262,7 +265,7 @@ Json run_method(const std::string& problem_name, const Method& method, bool fast
       best =
           tune(arena, *field, kernel, pieces ? kLinePanels : 1, exact ? at::kDouble : at::kFloat);
     }
-    rows.push_back(describe(arena, method.scores, name, best));
+    rows.push_back(describe_score(arena, method.scores, name, best));
   }
   return rows;
 }
@@ -273,7 +276,7 @@ std::vector<Task> ess_tasks(const ReproduceOptions& options) {
   std::vector<Task> tasks;
   for (int64_t seed = 0; seed < options.seeds; ++seed) {
     for (const std::string& problem : sampling_problem_names()) {
-      for (const Method& method : methods()) {
+      for (const EssMethod& method : score_methods()) {
         std::string key = fmt::format("ess {} {} seed {}{}", problem, method.scores, seed,
                                       options.fast ? " fast" : "");
         for (const char* kernel : method.kernels) key.append(fmt::format(" {}", kernel));

@@ -16,14 +16,14 @@ namespace {
 
 constexpr int64_t kBatch = 8, kRank = 20, kDim = 784;
 
-struct Size {
+struct LossSize {
   int64_t dim, rank;
 };
 
 // The loss of one size, with what it is given.
 class Problem {
  public:
-  explicit Problem(const Size& size) {
+  explicit Problem(const LossSize& size) {
     const at::Generator generator = base::make_generator(0, "loss scaling");
     const int64_t n = 3 * kBatch;
     const auto draw = [&](at::IntArrayRef shape) { return at::randn(shape, generator); };
@@ -46,10 +46,10 @@ class Problem {
   at::Tensor s1_, diagonal_, factor_, z_, sigma_;
 };
 
-void measure(const char* along, const std::vector<Size>& sizes, LossScaling& result) {
+void measure_loss(const char* along, const std::vector<LossSize>& sizes, LossScaling& result) {
   std::vector<std::unique_ptr<Problem>> problems;
   std::vector<Way> ways;
-  for (const Size& size : sizes) {
+  for (const LossSize& size : sizes) {
     problems.push_back(std::make_unique<Problem>(size));
     ways.push_back({[problem = problems.back().get()] { problem->run(); }});
   }
@@ -93,7 +93,7 @@ double log_log_slope(const std::vector<double>& x, const std::vector<double>& y)
 }
 
 LossScaling measure_loss_scaling(bool fast) {
-  std::vector<Size> dims, ranks;
+  std::vector<LossSize> dims, ranks;
   for (const int64_t dim : {784, 3072, 12288, 49152}) dims.push_back({dim, kRank});
   for (const int64_t rank : {5, 10, 20, 50, 100, 200}) ranks.push_back({kDim, rank});
   if (fast) {
@@ -101,8 +101,8 @@ LossScaling measure_loss_scaling(bool fast) {
     ranks.resize(3);
   }
   LossScaling result;
-  measure("dim", dims, result);
-  measure("rank", ranks, result);
+  measure_loss("dim", dims, result);
+  measure_loss("rank", ranks, result);
   return result;
 }
 

@@ -39,7 +39,7 @@ class LazyArena {
   std::optional<MixingArena> arena_;
 };
 
-struct Lab {
+struct MixingLab {
   MixingPlan plan;
   ReproduceOptions options;
   std::shared_ptr<LazyArena> arena;
@@ -52,12 +52,12 @@ struct Lab {
 };
 
 // The score model, then the judge: each is needed by all that follows.
-Lab open_lab(const MixingPlan& plan, const ReproduceOptions& options) {
+MixingLab open_lab(const MixingPlan& plan, const ReproduceOptions& options) {
   const std::string& data = plan.model.data.name;
   const auto folder = options.out / "model";
   const Task train{fmt::format("{} model of {} steps", data, plan.model.train.steps),
                    [=] { return Json(prepare_model(plan.model, folder)); }};
-  Lab lab{plan, options, std::make_shared<LazyArena>(plan, options.out), ""};
+  MixingLab lab{plan, options, std::make_shared<LazyArena>(plan, options.out), ""};
   const Json steps = run_tasks("score model", {train}, lab.journal())[0];
   lab.prefix = fmt::format("{}, model of {} steps, judge of {}, ", data, steps.get<int64_t>(),
                            plan.judge_steps);
@@ -83,7 +83,7 @@ std::string key_of(const CourseRequest& r) {
 }
 
 // The judge and Ozaki's mobility at each noise level; one of them is taken.
-Rows survey(const Lab& lab) {
+Rows survey(const MixingLab& lab) {
   std::vector<Task> tasks;
   for (const double sigma : lab.plan.sigmas) {
     CourseRequest short_run = request(lab.plan, sigma, "ozaki", 0.4, 0);
@@ -127,7 +127,7 @@ struct LongRun {
   double relative_step;
 };
 
-Rows measure_long(const Lab& lab, double sigma, const std::vector<LongRun>& runs) {
+Rows measure_long(const MixingLab& lab, double sigma, const std::vector<LongRun>& runs) {
   std::vector<Task> tasks;
   for (const LongRun& run : runs) {
     for (int64_t seed = 0; seed < lab.options.seeds; ++seed) {
@@ -152,7 +152,8 @@ Rows measure_long(const Lab& lab, double sigma, const std::vector<LongRun>& runs
   return rows;
 }
 
-Rows measure(const Lab& lab, double sigma, const Json& test_images, const Json& stationary) {
+Rows measure_sigma(const MixingLab& lab, double sigma, const Json& test_images,
+                   const Json& stationary) {
   std::vector<Task> tasks;
   for (const std::string& kernel : lab.plan.kernels) {
     for (const double step : lab.plan.relative_steps) {
@@ -203,7 +204,7 @@ void add_claim(Rows& claims, const std::string& at, const std::string& kernel, c
   claims.push_back(claim);
 }
 
-Rows judge(const MixingPlan& plan, const Rows& rows) {
+Rows judge_mixing(const MixingPlan& plan, const Rows& rows) {
   Rows claims;
   for (const char* verdict : {"good", "strictly_good", "faithful"}) {
     const Json* langevin = best_row(rows, "langevin", verdict);
@@ -222,7 +223,7 @@ Rows judge(const MixingPlan& plan, const Rows& rows) {
 }
 
 // Changes against the step size: at all, and where the quality is good by each verdict.
-void plot(const MixingPlan& plan, const Rows& rows, const std::filesystem::path& path) {
+void plot_changes(const MixingPlan& plan, const Rows& rows, const std::filesystem::path& path) {
   std::vector<report::Panel> panels;
   for (const char* verdict : {"", "good", "strictly_good", "faithful"}) {
     report::Panel panel;
@@ -253,7 +254,7 @@ void plot(const MixingPlan& plan, const Rows& rows, const std::filesystem::path&
 }
 
 // Langevin | Ozaki from the same starts and noise, one row a chain.
-void draw_course(const Lab& lab, double sigma, double langevin_step, double ozaki_step,
+void draw_course(const MixingLab& lab, double sigma, double langevin_step, double ozaki_step,
                  const std::filesystem::path& path) {
   constexpr int64_t kRows = 8, kColumns = 6;
   const MixingArena& arena = lab.arena->get();
@@ -281,7 +282,7 @@ void draw_course(const Lab& lab, double sigma, double langevin_step, double ozak
   report::write_picture_grid(path, grid, {}, title, {.tile_scale = 2});
 }
 
-void draw_courses(const Lab& lab, double sigma, const Rows& rows) {
+void draw_courses(const MixingLab& lab, double sigma, const Rows& rows) {
   const Json* langevin = best_row(rows, "langevin", "faithful");
   const Json* ozaki = best_row(rows, "ozaki", "faithful");
   if (!langevin || !ozaki) return;
@@ -291,7 +292,7 @@ void draw_courses(const Lab& lab, double sigma, const Rows& rows) {
 }
 
 void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
-  const Lab lab = open_lab(plan, options);
+  const MixingLab lab = open_lab(plan, options);
   const Rows sigmas = survey(lab);
   const Json& test_images = *std::find_if(
       sigmas.begin(), sigmas.end(), [](const Json& row) { return row["chosen"].get<bool>(); });
@@ -300,14 +301,14 @@ void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
   // the difference of log p that the learned scores give.
   std::vector<LongRun> runs{{"line-ozaki-diagonal", 0.5}};
   const Json stationary = measure_long(lab, sigma, runs)[0];
-  const Rows rows = measure(lab, sigma, test_images, stationary);
+  const Rows rows = measure_sigma(lab, sigma, test_images, stationary);
   runs.push_back({"line-mala", 0.1});  // Langevin proposals, accepted likewise
   for (const std::string& kernel : plan.kernels) {
     const Json* best = best_row(rows, kernel, "faithful");
     if (best) runs.push_back({kernel, best->at("step_over_sigma2").get<double>()});
   }
   const Rows long_rows = measure_long(lab, sigma, runs);
-  const Rows claims = judge(plan, rows);
+  const Rows claims = judge_mixing(plan, rows);
   write_table(options.out / "sigmas", sigmas);
   write_table(options.out / "long", long_rows);
   write_table(options.out / "table", rows);
@@ -322,7 +323,7 @@ void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
     text.append(fmt::format("# {}\n\n{}\n", title, markdown_table(*table)));
   }
   io::write_file(options.out / "table.md", text);
-  plot(plan, rows, options.out / "changes.png");
+  plot_changes(plan, rows, options.out / "changes.png");
   draw_courses(lab, sigma, rows);
   fmt::print("{}\n{}\n", markdown_table(claims), (options.out / "table.md").string());
 }

@@ -23,16 +23,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kSigma = 0.5;
+constexpr double kSpeedSigma = 0.5;
 
-struct Size {
+struct SpeedSize {
   std::vector<int64_t> image_shape;
   int64_t levels, channels;
 
   int64_t dim() const { return image_shape[0] * image_shape[1] * image_shape[2]; }
 };
 
-std::unique_ptr<models::ScoreModel> make_model(const Size& size, int64_t rank) {
+std::unique_ptr<models::ScoreModel> make_speed_model(const SpeedSize& size, int64_t rank) {
   models::ScoreModelOptions options;
   options.network.image_shape = size.image_shape;
   options.network.dim = size.dim();
@@ -47,7 +47,7 @@ at::Tensor images(int64_t count, int64_t dim) {
   return at::rand({count, dim}, base::make_generator(0, "speed"));
 }
 
-at::Tensor levels(const at::Tensor& x) { return at::full({x.size(0)}, kSigma); }
+at::Tensor levels(const at::Tensor& x) { return at::full({x.size(0)}, kSpeedSigma); }
 
 void direct(const models::ScoreModel& model, const at::Tensor& x) {
   at::NoGradGuard no_grad;
@@ -78,7 +78,7 @@ int64_t fastest_copies(const models::ScoreModel& model, const at::Tensor& x) {
 }
 
 // `skipped` is told of the ranks that do not fit.
-Rows measure(const Size& size, const std::vector<int64_t>& wanted, std::string& skipped) {
+Rows measure_size(const SpeedSize& size, const std::vector<int64_t>& wanted, std::string& skipped) {
   constexpr int64_t kBatch = 16;
   std::vector<int64_t> ranks;
   std::vector<std::unique_ptr<models::ScoreModel>> networks;
@@ -89,7 +89,7 @@ Rows measure(const Size& size, const std::vector<int64_t>& wanted, std::string& 
       continue;
     }
     ranks.push_back(rank);
-    networks.push_back(make_model(size, rank));
+    networks.push_back(make_speed_model(size, rank));
   }
   const models::ScoreModel& any = *networks.front();  // s1 is the same network at every rank
   const at::Tensor x = images(kBatch, any.dim()), one = x.narrow(0, 0, 1);
@@ -122,7 +122,7 @@ void speed(const ReproduceOptions& options) {
   const std::vector<int64_t> ranks =
       options.fast ? std::vector<int64_t>{20, 50} : std::vector<int64_t>{20, 50, 200, 1000};
   // At the default width and at that of docs/posterior.md.
-  std::vector<Size> sizes{{{1, 28, 28}, 2, 32}};
+  std::vector<SpeedSize> sizes{{{1, 28, 28}, 2, 32}};
   if (!options.fast) {
     sizes.push_back({{1, 28, 28}, 2, 64});
     for (const int64_t channels : {32, 64}) sizes.push_back({{3, 32, 32}, 3, channels});
@@ -131,8 +131,8 @@ void speed(const ReproduceOptions& options) {
   base::Progress bar("speed", static_cast<int64_t>(sizes.size()) + 1);
   int64_t done = 0;
   std::string skipped;
-  for (const Size& size : sizes) {
-    for (const Json& row : measure(size, ranks, skipped)) table.push_back(row);
+  for (const SpeedSize& size : sizes) {
+    for (const Json& row : measure_size(size, ranks, skipped)) table.push_back(row);
     bar.update(++done, "");
   }
   const LossScaling scaling = measure_loss_scaling(options.fast);

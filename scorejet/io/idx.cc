@@ -10,13 +10,13 @@
 namespace scorejet::io {
 namespace {
 
-constexpr const char* kWhere = "io::read_idx";
+constexpr const char* kIdxWhere = "io::read_idx";
 
 // The file's bytes, decompressed when gzip; plain files pass through gzread as they are.
 std::string read_bytes(const std::filesystem::path& path) {
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
   if (!file || std::filesystem::is_directory(path)) {
-    base::fail_runtime(kWhere, "cannot read {}: {}", path.string(),
+    base::fail_runtime(kIdxWhere, "cannot read {}: {}", path.string(),
                        std::generic_category().message(file ? EISDIR : errno));
   }
   std::string bytes;
@@ -29,7 +29,8 @@ std::string read_bytes(const std::filesystem::path& path) {
     int code = Z_OK;
     const char* text = gzerror(file.get(), &code);
     if (count < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-      base::fail_runtime(kWhere, "{}: corrupt or truncated gzip stream ({})", path.string(), text);
+      base::fail_runtime(kIdxWhere, "{}: corrupt or truncated gzip stream ({})", path.string(),
+                         text);
     }
     if (count == 0) return bytes;
   }
@@ -44,19 +45,20 @@ NdArray read_idx(const std::filesystem::path& path) {
   const std::vector<unsigned char> bytes(text.begin(), text.end());
   const std::string name = path.string();
   if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0) {
-    base::fail_runtime(kWhere, "{}: must start with the IDX magic 00 00; got another file", name);
+    base::fail_runtime(kIdxWhere, "{}: must start with the IDX magic 00 00; got another file",
+                       name);
   }
   if (bytes[2] != 0x08) {
-    base::fail_runtime(kWhere, "{}: element type must be 0x08 (uint8); got {:#04x}", name,
+    base::fail_runtime(kIdxWhere, "{}: element type must be 0x08 (uint8); got {:#04x}", name,
                        bytes[2]);
   }
   const size_t rank = bytes[3];
   if (rank < 1 || rank > 4) {
-    base::fail_runtime(kWhere, "{}: must have 1 to 4 dimensions; got {}", name, rank);
+    base::fail_runtime(kIdxWhere, "{}: must have 1 to 4 dimensions; got {}", name, rank);
   }
   const size_t header = 4 + 4 * rank;
   if (bytes.size() < header) {
-    base::fail_runtime(kWhere, "{}: truncated: the header needs {} bytes; got {}", name, header,
+    base::fail_runtime(kIdxWhere, "{}: truncated: the header needs {} bytes; got {}", name, header,
                        bytes.size());
   }
   NdArray array;
@@ -73,7 +75,7 @@ NdArray read_idx(const std::filesystem::path& path) {
       total *= size;
   }
   if (total != found) {
-    base::fail_runtime(kWhere, "{}: shape {} needs {} bytes of data; got {}", name,
+    base::fail_runtime(kIdxWhere, "{}: shape {} needs {} bytes of data; got {}", name,
                        shape_string(array.shape), total, found);
   }
   array.bytes.resize(total);

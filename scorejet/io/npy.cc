@@ -9,7 +9,7 @@
 namespace scorejet::io {
 namespace {
 
-constexpr const char* kWhere = "io::read_npy";
+constexpr const char* kNpyWhere = "io::read_npy";
 constexpr char kMagic[] = "\x93NUMPY";
 
 // The value of `key` in the header's Python dictionary: the text up to the next top-level comma.
@@ -18,7 +18,7 @@ std::string header_value(const std::string& header, const std::string& key,
   const size_t found = header.find("'" + key + "'");
   const size_t colon = found == std::string::npos ? found : header.find(':', found);
   if (colon == std::string::npos) {
-    base::fail_runtime(kWhere, "{}: header must have '{}'; got {}", name, key, header);
+    base::fail_runtime(kNpyWhere, "{}: header must have '{}'; got {}", name, key, header);
   }
   size_t begin = header.find_first_not_of(' ', colon + 1);
   size_t end = begin;
@@ -38,8 +38,8 @@ DType parse_dtype(const std::string& text, const std::string& name) {
   if (text == "'<i8'") return DType::kInt64;
   if (text == "'<f4'") return DType::kFloat32;
   if (text == "'<f8'") return DType::kFloat64;
-  base::fail_runtime(kWhere, "{}: element type must be u1, b1, <i4, <i8, <f4 or <f8; got {}", name,
-                     text);
+  base::fail_runtime(kNpyWhere, "{}: element type must be u1, b1, <i4, <i8, <f4 or <f8; got {}",
+                     name, text);
 }
 
 // More bytes than any file holds, few enough that no product of sizes below it overflows.
@@ -63,7 +63,7 @@ std::vector<int64_t> parse_shape(const std::string& text, const std::string& nam
     shape.push_back(size);
     position = next;
   }
-  base::fail_runtime(kWhere, "{}: shape must be a tuple of sizes; got {}", name, text);
+  base::fail_runtime(kNpyWhere, "{}: shape must be a tuple of sizes; got {}", name, text);
 }
 
 // Elements of a Fortran-ordered array, rearranged into C order.
@@ -107,18 +107,19 @@ const char* dtype_code(DType dtype) {
 NdArray parse_npy(std::span<const std::byte> bytes, const std::string& name) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   if (bytes.size() < 10 || std::memcmp(data, kMagic, 6) != 0) {
-    base::fail_runtime(kWhere, "{}: must start with NumPy's magic bytes; got another file", name);
+    base::fail_runtime(kNpyWhere, "{}: must start with NumPy's magic bytes; got another file",
+                       name);
   }
   const int version = data[6];
   const size_t prefix = version == 1 ? 10 : 12;
   if (version < 1 || version > 3 || bytes.size() < prefix) {
-    base::fail_runtime(kWhere, "{}: format version must be 1, 2 or 3; got {}", name, version);
+    base::fail_runtime(kNpyWhere, "{}: format version must be 1, 2 or 3; got {}", name, version);
   }
   size_t length = data[8] | static_cast<size_t>(data[9]) << 8;
   if (version > 1)
     length |= static_cast<size_t>(data[10]) << 16 | static_cast<size_t>(data[11]) << 24;
   if (bytes.size() - prefix < length) {
-    base::fail_runtime(kWhere, "{}: truncated: the header needs {} bytes; got {}", name, length,
+    base::fail_runtime(kNpyWhere, "{}: truncated: the header needs {} bytes; got {}", name, length,
                        bytes.size() - prefix);
   }
   const std::string header(reinterpret_cast<const char*>(data) + prefix, length);
@@ -129,14 +130,14 @@ NdArray parse_npy(std::span<const std::byte> bytes, const std::string& name) {
   array.shape = parse_shape(header_value(header, "shape", name), name);
   const size_t expected = static_cast<size_t>(array.num_elements()) * dtype_size(array.dtype);
   if (expected != available) {
-    base::fail_runtime(kWhere, "{}: {} {} needs {} bytes of data; got {}", name,
+    base::fail_runtime(kNpyWhere, "{}: {} {} needs {} bytes of data; got {}", name,
                        dtype_name(array.dtype), shape_string(array.shape), expected, available);
   }
   array.bytes.assign(bytes.begin() + static_cast<std::ptrdiff_t>(prefix + length), bytes.end());
   if (order == "True") {
     to_c_order(array);
   } else if (order != "False") {
-    base::fail_runtime(kWhere, "{}: fortran_order must be True or False; got {}", name, order);
+    base::fail_runtime(kNpyWhere, "{}: fortran_order must be True or False; got {}", name, order);
   }
   return array;
 }

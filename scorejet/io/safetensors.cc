@@ -10,7 +10,7 @@
 namespace scorejet::io {
 namespace {
 
-constexpr const char* kWhere = "io::read_safetensors";
+constexpr const char* kSafeTensorsWhere = "io::read_safetensors";
 
 const std::vector<std::pair<std::string, DType>>& type_names() {
   static const std::vector<std::pair<std::string, DType>> names{{"U8", DType::kUInt8},
@@ -34,12 +34,14 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   uint64_t length = 0;
   if (bytes.size() >= 8) std::memcpy(&length, bytes.data(), 8);
   if (bytes.size() < 8 || length > bytes.size() - 8) {
-    base::fail_runtime(kWhere, "{}: truncated: the header needs {} bytes; the file has {}", name,
-                       length, bytes.size());
+    base::fail_runtime(kSafeTensorsWhere,
+                       "{}: truncated: the header needs {} bytes; the file has {}", name, length,
+                       bytes.size());
   }
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
   const auto header = nlohmann::json::parse(text, text + length, nullptr, false);
-  if (!header.is_object()) base::fail_runtime(kWhere, "{}: header must be a JSON object", name);
+  if (!header.is_object())
+    base::fail_runtime(kSafeTensorsWhere, "{}: header must be a JSON object", name);
   const uint64_t data_size = bytes.size() - 8 - length;
   const std::byte* data = bytes.data() + 8 + length;
 
@@ -56,8 +58,8 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       const auto found = std::find_if(type_names().begin(), type_names().end(),
                                       [&](const auto& item) { return item.first == dtype; });
       if (found == type_names().end()) {
-        base::fail_runtime(kWhere, "{}: {} must be U8, I32, I64, F32 or F64; got {}", name, key,
-                           dtype);
+        base::fail_runtime(kSafeTensorsWhere, "{}: {} must be U8, I32, I64, F32 or F64; got {}",
+                           name, key, dtype);
       }
       array.dtype = found->second;
       array.shape = value.at("shape").get<std::vector<int64_t>>();
@@ -70,15 +72,16 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
         if (!fits) break;
       }
       if (offsets[0] > offsets[1] || offsets[1] > data_size || offsets[1] - offsets[0] != needed) {
-        base::fail_runtime(kWhere, "{}: {} {} needs {} bytes; its offsets are {}..{} of {}", name,
-                           key, shape_string(array.shape), needed, offsets[0], offsets[1],
-                           data_size);
+        base::fail_runtime(kSafeTensorsWhere,
+                           "{}: {} {} needs {} bytes; its offsets are {}..{} of {}", name, key,
+                           shape_string(array.shape), needed, offsets[0], offsets[1], data_size);
       }
       array.bytes.assign(data + offsets[0], data + offsets[1]);
       regions.push_back({offsets[0], offsets[1], key});
       file.tensors[key] = std::move(array);
     } catch (const nlohmann::json::exception&) {
-      base::fail_runtime(kWhere, "{}: entry \"{}\" of the header is malformed", name, key);
+      base::fail_runtime(kSafeTensorsWhere, "{}: entry \"{}\" of the header is malformed", name,
+                         key);
     }
   }
   std::sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) {
@@ -87,13 +90,14 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   uint64_t position = 0;
   for (const Region& region : regions) {
     if (region.begin != position) {
-      base::fail_runtime(kWhere, "{}: {} must start at byte {}; got {} (overlap or gap)", name,
-                         region.key, position, region.begin);
+      base::fail_runtime(kSafeTensorsWhere, "{}: {} must start at byte {}; got {} (overlap or gap)",
+                         name, region.key, position, region.begin);
     }
     position = region.end;
   }
   if (position != data_size) {
-    base::fail_runtime(kWhere, "{}: tensors fill {} bytes; got {}", name, position, data_size);
+    base::fail_runtime(kSafeTensorsWhere, "{}: tensors fill {} bytes; got {}", name, position,
+                       data_size);
   }
   return file;
 }

@@ -10,7 +10,7 @@
 namespace scorejet::linalg {
 namespace {
 
-constexpr const char* kWhere = "linalg::top_eigenpairs";
+constexpr const char* kBlockWhere = "linalg::top_eigenpairs";
 constexpr int64_t kWholeSpace = 32;  // up to this D, or three blocks, the first one is the identity
 constexpr int64_t kBlocks = 12;      // of the basis before it is restarted,
 constexpr int64_t kLeast = 60;       // or this many vectors
@@ -62,15 +62,15 @@ at::Tensor orthonormalise(at::Tensor block, const at::Tensor& basis) {
 BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_t dim, int64_t k,
                                at::Device device, const BlockEigenOptions& options) {
   if (k < 1 || k > dim) {
-    base::fail_argument(kWhere, "k must lie between 1 and D = {}; got {}", dim, k);
+    base::fail_argument(kBlockWhere, "k must lie between 1 and D = {}; got {}", dim, k);
   }
   at::NoGradGuard no_grad;
   const bool whole = dim <= std::max(kWholeSpace, 3 * k);  // three: a restart keeps two
   const int64_t capacity = std::min(dim, std::max(kLeast, kBlocks * k));
   const auto image_of = [&](const at::Tensor& vectors) {
     const at::Tensor result = apply(vectors);
-    base::check_shape(kWhere, "A v", result, vectors.sizes());
-    base::check_finite(kWhere, "A v", result);
+    base::check_shape(kBlockWhere, "A v", result, vectors.sizes());
+    base::check_finite(kBlockWhere, "A v", result);
     return result;
   };
 

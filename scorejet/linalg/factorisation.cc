@@ -7,14 +7,15 @@
 namespace scorejet::linalg {
 namespace {
 
-constexpr const char* kWhere = "linalg::Factorisation";
+constexpr const char* kFactorisationWhere = "linalg::Factorisation";
 
 int64_t first_row(const at::Tensor& bad) { return at::nonzero(bad)[0][0].item<int64_t>(); }
 
 at::Tensor lower_cholesky(const at::Tensor& matrix) {
   const auto [factor, info] = at::linalg_cholesky_ex(matrix);
   if ((info != 0).any().item<bool>()) {
-    base::fail_domain(kWhere, "operator must be positive definite; got one that is not at row {}",
+    base::fail_domain(kFactorisationWhere,
+                      "operator must be positive definite; got one that is not at row {}",
                       first_row(info != 0));
   }
   return factor;
@@ -29,7 +30,7 @@ at::Tensor log_of_diagonal(const at::Tensor& factor) {
 Factorisation::Factorisation(const SymmetricOperator& op) {
   const at::Tensor finite = finite_rows(op);
   if (!finite.all().item<bool>()) {
-    base::fail_domain(kWhere, "operator must be finite; got NaN or infinity at row {}",
+    base::fail_domain(kFactorisationWhere, "operator must be finite; got NaN or infinity at row {}",
                       first_row(finite.logical_not()));
   }
   if (op.structure() == Structure::kDense) {
@@ -40,7 +41,7 @@ Factorisation::Factorisation(const SymmetricOperator& op) {
   const at::Tensor bad = (diagonal <= 0).any(-1);
   if (bad.any().item<bool>()) {
     const int64_t row = first_row(bad);
-    base::fail_domain(kWhere, "diagonal part must be positive; got {} at row {}",
+    base::fail_domain(kFactorisationWhere, "diagonal part must be positive; got {} at row {}",
                       diagonal[row].min().item<double>(), row);
   }
   root_ = diagonal.sqrt();

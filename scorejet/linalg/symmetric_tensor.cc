@@ -9,7 +9,7 @@
 namespace scorejet::linalg {
 namespace {
 
-constexpr const char* kWhere = "linalg::SymmetricTensor";
+constexpr const char* kTensorWhere = "linalg::SymmetricTensor";
 
 // Matrices times vectors: [B, m, n] x [B, n].
 at::Tensor times(const at::Tensor& matrix, const at::Tensor& v) {
@@ -31,27 +31,27 @@ at::Tensor all_but_batch(const at::Tensor& x) { return x.flatten(1).sum(-1); }
 }  // namespace
 
 SymmetricTensor SymmetricTensor::from_dense(at::Tensor tensor) {
-  base::check_floating(kWhere, "tensor", tensor);
-  base::check_shape(kWhere, "tensor", tensor, {-1, -1, -1, -1});
+  base::check_floating(kTensorWhere, "tensor", tensor);
+  base::check_shape(kTensorWhere, "tensor", tensor, {-1, -1, -1, -1});
   const int64_t d = tensor.size(1);
-  base::check_shape(kWhere, "tensor", tensor, {-1, d, d, d});
+  base::check_shape(kTensorWhere, "tensor", tensor, {-1, d, d, d});
   return {Structure::kDense, std::move(tensor), {}, {}};
 }
 
 SymmetricTensor SymmetricTensor::from_diagonal(at::Tensor diagonal) {
-  base::check_floating(kWhere, "diagonal", diagonal);
-  base::check_shape(kWhere, "diagonal", diagonal, {-1, -1});
+  base::check_floating(kTensorWhere, "diagonal", diagonal);
+  base::check_shape(kTensorWhere, "diagonal", diagonal, {-1, -1});
   return {Structure::kDiagonal, std::move(diagonal), {}, {}};
 }
 
 SymmetricTensor SymmetricTensor::from_low_rank(at::Tensor diagonal, at::Tensor weights,
                                                at::Tensor factor) {
-  base::check_floating(kWhere, "diagonal", diagonal);
-  base::check_shape(kWhere, "diagonal", diagonal, {-1, -1});
-  base::check_shape(kWhere, "factor", factor, {diagonal.size(0), diagonal.size(1), -1});
-  base::check_shape(kWhere, "weights", weights, {diagonal.size(0), factor.size(2)});
-  base::check_like(kWhere, "weights", weights, "diagonal", diagonal);
-  base::check_like(kWhere, "factor", factor, "diagonal", diagonal);
+  base::check_floating(kTensorWhere, "diagonal", diagonal);
+  base::check_shape(kTensorWhere, "diagonal", diagonal, {-1, -1});
+  base::check_shape(kTensorWhere, "factor", factor, {diagonal.size(0), diagonal.size(1), -1});
+  base::check_shape(kTensorWhere, "weights", weights, {diagonal.size(0), factor.size(2)});
+  base::check_like(kTensorWhere, "weights", weights, "diagonal", diagonal);
+  base::check_like(kTensorWhere, "factor", factor, "diagonal", diagonal);
   return {Structure::kLowRank, std::move(diagonal), std::move(weights), std::move(factor)};
 }
 
@@ -59,7 +59,7 @@ const at::Tensor& SymmetricTensor::part(const at::Tensor& tensor, Structure want
                                         const char* name) const {
   if (structure_ != wanted) {
     throw std::logic_error(
-        fmt::format("[{}] a {} tensor has no {}", kWhere, structure_name(structure_), name));
+        fmt::format("[{}] a {} tensor has no {}", kTensorWhere, structure_name(structure_), name));
   }
   return tensor;
 }

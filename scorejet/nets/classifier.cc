@@ -9,7 +9,7 @@
 namespace scorejet::nets {
 namespace {
 
-constexpr const char* kWhere = "nets::Classifier";
+constexpr const char* kClassifierWhere = "nets::Classifier";
 // Images in [0, 1] to numbers about zero, of about unit size.
 constexpr double kCentre = 0.5, kSpread = 0.25;
 
@@ -18,22 +18,23 @@ torch::nn::Conv2d halving(int64_t in, int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(2).padding(1));
 }
 
-void check_positive(const char* name, int64_t value) {
-  if (value < 1) base::fail_argument(kWhere, "{} must be at least 1; got {}", name, value);
+void check_classifier(const char* name, int64_t value) {
+  if (value < 1)
+    base::fail_argument(kClassifierWhere, "{} must be at least 1; got {}", name, value);
 }
 
 }  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
   if (options.image_shape.size() != 3) {
-    base::fail_argument(kWhere,
+    base::fail_argument(kClassifierWhere,
                         "image_shape must have three sizes, channels, height and width; got {}",
                         options.image_shape.size());
   }
-  check_positive("num_classes", options.num_classes);
-  check_positive("channels", options.channels);
-  check_positive("levels", options.levels);
-  check_positive("features", options.features);
+  check_classifier("num_classes", options.num_classes);
+  check_classifier("channels", options.channels);
+  check_classifier("levels", options.levels);
+  check_classifier("features", options.features);
   int64_t channels = options.channels;
   stem_ = register_module("stem", halving(options.image_shape[0], channels));
   for (int64_t level = 0; level < options.levels; ++level) {
@@ -51,7 +52,7 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
 
 Classifier::Output Classifier::forward(const at::Tensor& x) {
   const auto& shape = options_.image_shape;
-  base::check_shape(kWhere, "x", x, {-1, shape[0] * shape[1] * shape[2]});
+  base::check_shape(kClassifierWhere, "x", x, {-1, shape[0] * shape[1] * shape[2]});
   at::Tensor h = ((x - kCentre) / kSpread)
                      .view({-1, shape[0], shape[1], shape[2]})
                      .contiguous(at::MemoryFormat::ChannelsLast);

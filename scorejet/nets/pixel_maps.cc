@@ -12,9 +12,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
+constexpr auto kPixelsLast = at::MemoryFormat::ChannelsLast;
 
-struct Shape {
+struct PixelShape {
   int64_t images, colours, height, width, patch, step;  // of the maps, in groups of patch²
 };
 
@@ -22,7 +22,7 @@ struct Shape {
 // [colours, height patch, width patch] of each image. P is the patch, 0 for any. One line of maps
 // stays in the cache.
 template <int P, bool kToPixels>
-void copy_images(const Shape& s, std::conditional_t<kToPixels, const float, float>* maps,
+void copy_images(const PixelShape& s, std::conditional_t<kToPixels, const float, float>* maps,
                  std::conditional_t<kToPixels, float, const float>* pixels) {
   const int64_t patch = P > 0 ? P : s.patch, size = patch * patch, channels = s.colours * size;
   const int64_t image = channels * s.height * s.width;
@@ -53,30 +53,31 @@ void copy_images(const Shape& s, std::conditional_t<kToPixels, const float, floa
 }
 
 template <bool kToPixels, typename Maps, typename Pixels>
-void copy_any(const Shape& s, Maps* maps, Pixels* pixels) {
+void copy_pixels(const PixelShape& s, Maps* maps, Pixels* pixels) {
   if (s.patch == 1) return copy_images<1, kToPixels>(s, maps, pixels);
   if (s.patch == 2) return copy_images<2, kToPixels>(s, maps, pixels);
   copy_images<0, kToPixels>(s, maps, pixels);
 }
 
 at::Tensor to_pixels(const at::Tensor& maps, int64_t patch) {
-  const Shape s{maps.size(0), maps.size(1) / (patch * patch),
-                maps.size(2), maps.size(3),
-                patch,        pixel_stride(maps)};
+  const PixelShape s{maps.size(0), maps.size(1) / (patch * patch),
+                     maps.size(2), maps.size(3),
+                     patch,        pixel_stride(maps)};
   const at::Tensor pixels =
       at::empty({s.images, s.colours, s.height * patch, s.width * patch}, at::kFloat);
-  copy_any<true>(s, static_cast<const float*>(maps.data_ptr<float>()), pixels.data_ptr<float>());
+  copy_pixels<true>(s, static_cast<const float*>(maps.data_ptr<float>()), pixels.data_ptr<float>());
   return pixels;
 }
 
 at::Tensor to_maps(const at::Tensor& any, int64_t patch) {
   const at::Tensor pixels = any.contiguous();
   const int64_t colours = pixels.size(1);
-  const Shape s{pixels.size(0),         colours, pixels.size(2) / patch,
-                pixels.size(3) / patch, patch,   colours * patch * patch};
+  const PixelShape s{pixels.size(0),         colours, pixels.size(2) / patch,
+                     pixels.size(3) / patch, patch,   colours * patch * patch};
   const at::Tensor maps = at::empty({s.images, s.colours * patch * patch, s.height, s.width},
-                                    at::TensorOptions(at::kFloat).memory_format(kChannelsLast));
-  copy_any<false>(s, maps.data_ptr<float>(), static_cast<const float*>(pixels.data_ptr<float>()));
+                                    at::TensorOptions(at::kFloat).memory_format(kPixelsLast));
+  copy_pixels<false>(s, maps.data_ptr<float>(),
+                     static_cast<const float*>(pixels.data_ptr<float>()));
   return maps;
 }
 

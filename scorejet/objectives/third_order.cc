@@ -10,8 +10,8 @@ namespace {
 using linalg::SymmetricOperator;
 using linalg::SymmetricTensor;
 
-void check(const char* where, const at::Tensor& s1, const SymmetricTensor& s3, const at::Tensor& z,
-           const at::Tensor& sigma) {
+void check_third(const char* where, const at::Tensor& s1, const SymmetricTensor& s3,
+                 const at::Tensor& z, const at::Tensor& sigma) {
   base::check_shape(where, "z", z, {s3.batch(), s3.dim()});
   base::check_shape(where, "s1", s1, z.sizes());
   base::check_shape(where, "sigma", sigma, {z.size(0)});
@@ -23,15 +23,15 @@ SymmetricOperator posterior_shape(const SymmetricOperator& s2, const at::Tensor&
 }
 
 // ⟨s3, Y⟩, Y = r⊗r⊗r − 3 sym(C⊗r)
-at::Tensor target_product(const SymmetricTensor& s3, const SymmetricOperator& c,
-                          const at::Tensor& r) {
+at::Tensor third_target_product(const SymmetricTensor& s3, const SymmetricOperator& c,
+                                const at::Tensor& r) {
   return s3.cubic_form(r) - 3 * s3.inner(c, r);
 }
 
 // ⟨s3, Y⟩/σ³
 at::Tensor linear_part(const ThirdOrderPoint& point, const at::Tensor& z, const at::Tensor& sigma) {
   const at::Tensor r = z + sigma.unsqueeze(-1) * point.s1.detach();
-  return target_product(point.s3, posterior_shape(point.s2, sigma), r) / sigma.pow(3);
+  return third_target_product(point.s3, posterior_shape(point.s2, sigma), r) / sigma.pow(3);
 }
 
 // Of two control variates, one a sample; held constant. [B]
@@ -73,7 +73,7 @@ Coefficients fit_coefficients(const at::Tensor& y, const at::Tensor& u, const at
 
 at::Tensor third_order_loss(const ThirdOrderPoint& at_noisy, const at::Tensor& z,
                             const at::Tensor& sigma) {
-  check("objectives::third_order_loss", at_noisy.s1, at_noisy.s3, z, sigma);
+  check_third("objectives::third_order_loss", at_noisy.s1, at_noisy.s3, z, sigma);
   return 0.5 * at_noisy.s3.frobenius_squared() + linear_part(at_noisy, z, sigma);
 }
 
@@ -88,7 +88,7 @@ at::Tensor third_order_loss_antithetic(const ThirdOrderPoint& plus, const ThirdO
                                        const ThirdOrderPoint& clean, const at::Tensor& slope,
                                        const at::Tensor& z, const at::Tensor& sigma) {
   constexpr const char* kWhere = "objectives::third_order_loss_antithetic";
-  check(kWhere, clean.s1, clean.s3, z, sigma);
+  check_third(kWhere, clean.s1, clean.s3, z, sigma);
   base::check_shape(kWhere, "slope", slope, sigma.sizes());
   const at::Tensor half_norms = 0.25 * (plus.s3.frobenius_squared() + minus.s3.frobenius_squared());
   const at::Tensor pair = 0.5 * (linear_part(plus, z, sigma) + linear_part(minus, -z, sigma));

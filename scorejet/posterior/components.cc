@@ -14,7 +14,7 @@
 namespace scorejet::posterior {
 namespace {
 
-constexpr const char* kWhere = "posterior::top_components";
+constexpr const char* kComponentsWhere = "posterior::top_components";
 
 Components from_second_order(const score::ScoreField& field, const at::Tensor& x,
                              const at::Tensor& sigma, const ComponentsOptions& options) {
@@ -83,22 +83,23 @@ Components join(const std::vector<Components>& parts) {
 
 Components top_components(const score::ScoreField& field, const at::Tensor& x,
                           const at::Tensor& sigma, const ComponentsOptions& options) {
-  base::check_shape(kWhere, "x", x, {-1, field.dim()});
-  base::check_finite(kWhere, "x", x);
-  const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma);
+  base::check_shape(kComponentsWhere, "x", x, {-1, field.dim()});
+  base::check_finite(kComponentsWhere, "x", x);
+  const at::Tensor levels = score::broadcast_sigma(kComponentsWhere, x, sigma);
   if (options.indices.defined()) {
-    linalg::check_indices(kWhere, options.indices, field.dim());
+    linalg::check_indices(kComponentsWhere, options.indices, field.dim());
   }
   const int64_t size = options.indices.defined() ? options.indices.numel() : field.dim();
   if (options.count < 1 || options.count > size) {
-    base::fail_argument(kWhere, "count must lie between 1 and the {} coordinates; got {}", size,
-                        options.count);
+    base::fail_argument(kComponentsWhere, "count must lie between 1 and the {} coordinates; got {}",
+                        size, options.count);
   }
   if (options.max_iterations < 1 || options.max_points < 1) {
-    base::fail_argument(kWhere, "max_iterations and max_points must be >= 1; got {} and {}",
+    base::fail_argument(kComponentsWhere,
+                        "max_iterations and max_points must be >= 1; got {} and {}",
                         options.max_iterations, options.max_points);
   }
-  base::check_positive(kWhere, "tolerance", options.tolerance);
+  base::check_positive(kComponentsWhere, "tolerance", options.tolerance);
   if (x.size(0) == 0) {
     return {at::empty({0, options.count}, x.options()),
             at::empty({0, options.count, size}, x.options()),

@@ -10,7 +10,7 @@
 namespace scorejet::posterior {
 namespace {
 
-constexpr const char* kWhere = "posterior::estimate_noise";
+constexpr const char* kNoiseWhere = "posterior::estimate_noise";
 constexpr int64_t kLeastSide = 8, kLargestPatch = 8, kMaxPatches = 1 << 16;
 constexpr double kPixelsPerDimension = 36, kRounding = 1e-13;
 
@@ -28,12 +28,12 @@ at::Tensor patch_spectrum(const at::Tensor& image, int64_t side) {
 }  // namespace
 
 double estimate_noise(const at::Tensor& image) {
-  base::check_shape(kWhere, "image", image, {-1, -1, -1});
-  base::check_finite(kWhere, "image", image);
+  base::check_shape(kNoiseWhere, "image", image, {-1, -1, -1});
+  base::check_finite(kNoiseWhere, "image", image);
   const int64_t channels = image.size(0), height = image.size(1), width = image.size(2);
   if (height < kLeastSide || width < kLeastSide) {
-    base::fail_argument(kWhere, "image must have at least {} x {} pixels; got {} x {}", kLeastSide,
-                        kLeastSide, height, width);
+    base::fail_argument(kNoiseWhere, "image must have at least {} x {} pixels; got {} x {}",
+                        kLeastSide, kLeastSide, height, width);
   }
   const double pixels = static_cast<double>(height * width);
   const auto affordable = static_cast<int64_t>(

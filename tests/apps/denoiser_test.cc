@@ -35,7 +35,7 @@ double posterior_variance(int i, double sigma) {
 }
 
 // 200 points of it, and networks that know it: of everything a network may give.
-void prepare(const Scratch& scratch) {
+void prepare_denoiser(const Scratch& scratch) {
   torch::manual_seed(71);
   const at::Tensor scale = at::tensor({2.0F, 0.5F});
   io::write_npy(scratch / "x.npy", io::from_tensor(scale * at::randn({200, 2})));
@@ -60,7 +60,7 @@ def forward(self, x, sigma):
 
 TEST(Denoiser, GivesMeanAndComponentsOfEveryKindOfNetwork) {
   const Scratch scratch;
-  prepare(scratch);
+  prepare_denoiser(scratch);
   const std::string input = (scratch / "x.npy").string(), out = (scratch / "out").string();
   for (const char* kind : {"score", "clean", "noise"}) {
     const Outcome outcome = run(
@@ -90,7 +90,7 @@ TEST(Denoiser, GivesMeanAndComponentsOfEveryKindOfNetwork) {
 
 TEST(Denoiser, ExactCovarianceGivesDeviationsAndSamples) {
   const Scratch scratch;
-  prepare(scratch);
+  prepare_denoiser(scratch);
   const Outcome outcome =
       run(scratch,
           fmt::format("denoise --denoiser {} --predicts clean --sigma 0.5 {} --covariance exact "
@@ -117,7 +117,7 @@ TEST(Denoiser, ExactCovarianceGivesDeviationsAndSamples) {
 
 TEST(Denoiser, TrainsAnS2OnTopOfANetworkAndUsesTheRunAsAnyOther) {
   const Scratch scratch;
-  prepare(scratch);
+  prepare_denoiser(scratch);
   const std::string out = (scratch / "run").string(), input = (scratch / "x.npy").string();
   io::write_file(scratch / "c.toml",
                  fmt::format("[data]\nname = \"{}\"\nvalidation = 50\n[s1]\nfrom = \"{}\"\n"
@@ -151,7 +151,7 @@ TEST(Denoiser, TrainsAnS2OnTopOfANetworkAndUsesTheRunAsAnyOther) {
 
 TEST(Denoiser, BadUseAndBadNetworksAreOneLine) {
   const Scratch scratch;
-  prepare(scratch);
+  prepare_denoiser(scratch);
   const auto network = [&](const char* name, const char* body) {
     torch::jit::Module module("Network");
     module.define(body);

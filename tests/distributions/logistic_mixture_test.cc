@@ -11,11 +11,11 @@
 namespace scorejet::distributions {
 namespace {
 
-constexpr auto kDouble = at::kDouble;
+constexpr auto kLogisticDouble = at::kDouble;
 
 LogisticMixture make(int64_t dim, int64_t components) {
   at::Generator g = base::make_generator(3, "logistic");
-  const auto options = at::TensorOptions(kDouble);
+  const auto options = at::TensorOptions(kLogisticDouble);
   const at::Tensor w = at::softmax(at::randn({dim, components}, g, options), 1);
   const at::Tensor m = 2 * at::randn({dim, components}, g, options);
   const at::Tensor s = 0.2 + 0.6 * at::rand({dim, components}, g, options);
@@ -57,7 +57,7 @@ TEST(LogisticMixture, EveryOrderEqualsAutodiffOfTheLogDensity) {
 
 // Against another integral: over the logistic's own variable, Gaussian evaluated there, step 1e-3.
 TEST(LogisticMixture, NoisyDensityEqualsABruteForceIntegral) {
-  const auto options = at::TensorOptions(kDouble);
+  const auto options = at::TensorOptions(kLogisticDouble);
   const LogisticMixture p(at::ones({1, 1}, options), at::zeros({1, 1}, options),
                           at::full({1, 1}, 0.3, options));
   for (const double sigma : {0.05, 0.5, 5.0}) {
@@ -76,7 +76,7 @@ TEST(LogisticMixture, NoisyDensityEqualsABruteForceIntegral) {
 
 // 20,000 draws: mean within 5 standard errors, false-alarm rate below 1e-6.
 TEST(LogisticMixture, SamplesHaveTheRightMoments) {
-  const auto options = at::TensorOptions(kDouble);
+  const auto options = at::TensorOptions(kLogisticDouble);
   const LogisticMixture p(at::ones({1, 1}, options), at::full({1, 1}, 2.0, options),
                           at::full({1, 1}, 0.5, options));
   const at::Tensor x = p.sample(20000, base::make_generator(5, "x"));
@@ -107,7 +107,7 @@ TEST(LogisticMixture, HundredThousandPointsInFiftyDimensionsTakeSeconds) {
 }
 
 TEST(LogisticMixture, BadInputIsNamed) {
-  const auto options = at::TensorOptions(kDouble);
+  const auto options = at::TensorOptions(kLogisticDouble);
   const at::Tensor one = at::ones({1, 1}, options);
   EXPECT_THROW(LogisticMixture(0.5 * one, one, one), std::domain_error);
   EXPECT_THROW(LogisticMixture(one, one, -one), std::domain_error);

@@ -11,15 +11,15 @@
 namespace scorejet::distributions {
 namespace {
 
-const at::TensorOptions kDouble = at::TensorOptions(at::kDouble);
+const at::TensorOptions kSampleDouble = at::TensorOptions(at::kDouble);
 constexpr double kSigma = 0.1;
 
-at::Tensor level() { return at::full({}, kSigma, kDouble); }
+at::Tensor sample_level() { return at::full({}, kSigma, kSampleDouble); }
 
 // p_sigma on the grid x × y, [nx, ny].
 at::Tensor on_grid(const Distribution& p, const at::Tensor& x, const at::Tensor& y) {
   const at::Tensor points = at::stack(at::meshgrid({x, y}, "ij"), 2).view({-1, 2});
-  return p.log_density(points, level()).exp().view({x.size(0), y.size(0)});
+  return p.log_density(points, sample_level()).exp().view({x.size(0), y.size(0)});
 }
 
 // Samples with noise in square cells of [-4, 4]² against the integral of p_sigma over each cell
@@ -28,14 +28,14 @@ at::Tensor on_grid(const Distribution& p, const at::Tensor& x, const at::Tensor&
 class Cells {
  public:
   explicit Cells(const Distribution& p) {
-    at::Tensor weight = at::zeros({kCells * kFine + 1, kCells}, kDouble);
+    at::Tensor weight = at::zeros({kCells * kFine + 1, kCells}, kSampleDouble);
     for (int64_t i = 0; i < kCells; ++i) {
       for (int64_t j = 0; j <= kFine; ++j) {
         const double simpson = j == 0 || j == kFine ? 1 : (j % 2 ? 4 : 2);
         weight[i * kFine + j][i] = simpson * kSide / kFine / 3;
       }
     }
-    const at::Tensor t = at::linspace(-4, 4, kCells * kFine + 1, kDouble);
+    const at::Tensor t = at::linspace(-4, 4, kCells * kFine + 1, kSampleDouble);
     probability_ = at::matmul(at::matmul(weight.t(), on_grid(p, t, t)), weight).view(-1);
   }
 
@@ -85,7 +85,8 @@ TEST_P(PlanarSamples, FollowTheNoisyDensity) {
   const Cells cells(*p);
   const auto noisy = [&](uint64_t seed) {
     const at::Tensor x = p->sample(40000, base::make_generator(seed, "planar", 0));
-    return x + kSigma * at::randn(x.sizes(), base::make_generator(seed, "planar", 1), kDouble);
+    return x +
+           kSigma * at::randn(x.sizes(), base::make_generator(seed, "planar", 1), kSampleDouble);
   };
   for (const uint64_t seed : {1, 2, 3}) EXPECT_LT(cells.excess(noisy(seed)), 0) << seed;
   // Controls that must fail: a tenth larger, and slightly displaced.
@@ -106,7 +107,7 @@ TEST_P(PlanarSamples, AreAFunctionOfTheGeneratorAlone) {
 // there y = sinh(z)/5, z uniform.
 TEST_P(PlanarSamples, MassIsOne) {
   const auto steps = [](double first, double last, double step) {
-    return step * at::arange(std::round(first / step), std::round(last / step) + 1, kDouble);
+    return step * at::arange(std::round(first / step), std::round(last / step) + 1, kSampleDouble);
   };
   at::Tensor x = steps(-6.5, 6.5, 0.1), y = x, weight = at::full_like(y, 0.01);
   if (GetParam() == "banana") {

@@ -39,7 +39,7 @@ Picture random_picture(int bits, int64_t height, int64_t width, int64_t channels
   return picture;
 }
 
-void expect_same(const Picture& a, const Picture& b) {
+void expect_same_picture(const Picture& a, const Picture& b) {
   EXPECT_EQ(a.samples.dtype, b.samples.dtype);
   EXPECT_EQ(a.samples.shape, b.samples.shape);
   EXPECT_EQ(a.samples.bytes, b.samples.bytes);
@@ -106,7 +106,7 @@ TEST(Png, KeepsBitsChannelsAndAlpha) {
           const Picture picture = random_picture(bits, height, width, channels, alpha);
           write_picture(scratch / "a.png", picture);
           const Picture back = read_picture(scratch / "a.png");
-          expect_same(back, picture);
+          expect_same_picture(back, picture);
           EXPECT_EQ(back.bits(), bits);
           EXPECT_EQ(back.has_alpha(), alpha);
           EXPECT_EQ(back.opaque(), !alpha);

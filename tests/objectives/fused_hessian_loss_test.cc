@@ -22,14 +22,14 @@ struct Case {
 
 // s1, a and B of `points` batches stacked, z and sigma of one; float32, with a size of B and a
 // smallest sigma that make every term count.
-struct Problem {
+struct FusedProblem {
   at::Tensor s1, a, b, z, sigma;
 };
 
-Problem make_problem(const Case& c, int64_t points, uint64_t seed) {
+FusedProblem make_fused_problem(const Case& c, int64_t points, uint64_t seed) {
   torch::manual_seed(seed);
   const int64_t n = points * c.batch;
-  Problem p;
+  FusedProblem p;
   p.s1 = at::randn({n, c.dim});
   p.a = -0.5 - at::rand({n, c.dim});
   const double size = 1.2 / std::sqrt(static_cast<double>(c.dim));
@@ -51,7 +51,7 @@ Problem make_problem(const Case& c, int64_t points, uint64_t seed) {
   return p;
 }
 
-Problem to_double(const Problem& p) {
+FusedProblem to_double(const FusedProblem& p) {
   return {p.s1.to(at::kDouble), p.a.to(at::kDouble), p.b.to(at::kDouble), p.z.to(at::kDouble),
           p.sigma.to(at::kDouble)};
 }
@@ -62,7 +62,7 @@ struct Outcome {
 
 // Through a following op, so that every sample's loss has another weight.
 template <typename F>
-Outcome differentiate(const F& loss_of, Problem p) {
+Outcome differentiate(const F& loss_of, FusedProblem p) {
   p.a = p.a.detach().requires_grad_();
   p.b = p.b.detach().requires_grad_();
   const at::Tensor loss = loss_of(p);
@@ -78,20 +78,20 @@ void expect_near(const at::Tensor& value, const at::Tensor& expected, const std:
   EXPECT_LE(error, 1e-5 * expected.abs().max().item<double>()) << what;
 }
 
-at::Tensor fused_loss(Form form, const Problem& p, int64_t points) {
+at::Tensor fused_loss(Form form, const FusedProblem& p, int64_t points) {
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   EXPECT_TRUE(can_fuse_hessian_loss(form, {p.s1}, {s2}, p.z, p.sigma));
   return points == 1 ? hessian_loss(form, p.s1, s2, p.z, p.sigma)
                      : hessian_loss_antithetic(form, p.s1, s2, p.z, p.sigma);
 }
 
-at::Tensor plain_loss(Form form, const Problem& p, int64_t points) {
+at::Tensor plain_loss(Form form, const FusedProblem& p, int64_t points) {
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   return points == 1 ? hessian_loss_plain(form, p.s1, s2, p.z, p.sigma)
                      : hessian_loss_antithetic_plain(form, p.s1, s2, p.z, p.sigma);
 }
 
-HessianTriple split(const Problem& p) {
+HessianTriple split(const FusedProblem& p) {
   const int64_t n = p.z.size(0);
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   return {p.s1.narrow(0, 0, n), p.s1.narrow(0, n, n), p.s1.narrow(0, 2 * n, n),
@@ -115,10 +115,10 @@ TEST(FusedHessianLoss, EqualsThePlainFormInFloat64) {
   for (const Case& c : cases()) {
     for (const Form form : {Form::kProduct, Form::kCentred}) {
       for (const int64_t points : {1, 3}) {
-        const Problem p = make_problem(c, points, static_cast<uint64_t>(c.dim + c.rank));
-        const auto fused = [&](const Problem& q) { return fused_loss(form, q, points); };
+        const FusedProblem p = make_fused_problem(c, points, static_cast<uint64_t>(c.dim + c.rank));
+        const auto fused = [&](const FusedProblem& q) { return fused_loss(form, q, points); };
         const Outcome exact = differentiate(
-            [&](const Problem& q) { return plain_loss(form, q, points); }, to_double(p));
+            [&](const FusedProblem& q) { return plain_loss(form, q, points); }, to_double(p));
         const Outcome found = differentiate(fused, p);
         const std::string what =
             fmt::format("{}, {} points, B = {}, D = {}, r = {}, layout {}", form_name(form), points,
@@ -135,8 +135,8 @@ TEST(FusedHessianLoss, EqualsThePlainFormInFloat64) {
 
 // The budget above is not vacuous: a term left out, here the diagonal's share, exceeds it.
 TEST(FusedHessianLoss, ToleranceSeesASmallTerm) {
-  const Problem p = to_double(make_problem({2, 97, 9}, 1, 3));
-  Problem other = p;
+  const FusedProblem p = to_double(make_fused_problem({2, 97, 9}, 1, 3));
+  FusedProblem other = p;
   other.a = p.a + 1e-4;
   const at::Tensor exact = plain_loss(Form::kCentred, p, 1);
   const at::Tensor change = (plain_loss(Form::kCentred, other, 1) - exact).abs().max();
@@ -145,11 +145,14 @@ TEST(FusedHessianLoss, ToleranceSeesASmallTerm) {
 
 TEST(FusedHessianLoss, TripleEqualsTheStackedBatch) {
   for (const Form form : {Form::kProduct, Form::kCentred}) {
-    const Problem p = make_problem({3, 61, 5}, 3, 11);
+    const FusedProblem p = make_fused_problem({3, 61, 5}, 3, 11);
     const Outcome stacked =
-        differentiate([&](const Problem& q) { return fused_loss(form, q, 3); }, p);
+        differentiate([&](const FusedProblem& q) { return fused_loss(form, q, 3); }, p);
     const Outcome triple = differentiate(
-        [&](const Problem& q) { return hessian_loss_antithetic(form, split(q), q.z, q.sigma); }, p);
+        [&](const FusedProblem& q) {
+          return hessian_loss_antithetic(form, split(q), q.z, q.sigma);
+        },
+        p);
     EXPECT_TRUE(stacked.loss.equal(triple.loss)) << form_name(form);
     EXPECT_TRUE(stacked.a.equal(triple.a)) << form_name(form);
     EXPECT_TRUE(stacked.b.equal(triple.b)) << form_name(form);
@@ -159,10 +162,10 @@ TEST(FusedHessianLoss, TripleEqualsTheStackedBatch) {
 TEST(FusedHessianLoss, SameBitsForAnyNumberOfThreads) {
   const int before = at::get_num_threads();
   for (const Form form : {Form::kProduct, Form::kCentred}) {
-    const Problem p = make_problem({7, 500, 20, Layout::kColumns}, 3, 12);
+    const FusedProblem p = make_fused_problem({7, 500, 20, Layout::kColumns}, 3, 12);
     const auto with_threads = [&](int threads) {
       at::set_num_threads(threads);
-      return differentiate([&](const Problem& q) { return fused_loss(form, q, 3); }, p);
+      return differentiate([&](const FusedProblem& q) { return fused_loss(form, q, 3); }, p);
     };
     const Outcome one = with_threads(1), two = with_threads(2);
     EXPECT_TRUE(one.loss.equal(two.loss)) << form_name(form);
@@ -176,7 +179,7 @@ TEST(FusedHessianLoss, SameBitsForAnyNumberOfThreads) {
 TEST(FusedHessianLoss, SecondDerivativeEqualsThePlainForms) {
   for (const Form form : {Form::kProduct, Form::kCentred}) {
     for (const int64_t points : {1, 3}) {
-      const auto second = [&](Problem p, bool fused) {
+      const auto second = [&](FusedProblem p, bool fused) {
         p.a = p.a.requires_grad_();
         p.b = p.b.requires_grad_();
         const at::Tensor loss =
@@ -185,7 +188,7 @@ TEST(FusedHessianLoss, SecondDerivativeEqualsThePlainForms) {
         torch::autograd::backward({first[0].square().sum() + first[1].sin().sum()});
         return std::vector<at::Tensor>{p.a.grad(), p.b.grad()};
       };
-      const Problem p = make_problem({2, 13, 3}, points, 13);
+      const FusedProblem p = make_fused_problem({2, 13, 3}, points, 13);
       const auto exact = second(to_double(p), false), found = second(p, true);
       for (size_t i = 0; i < 2; ++i) {
         ASSERT_GT(exact[i].abs().max().item<double>(), 0);
@@ -197,7 +200,7 @@ TEST(FusedHessianLoss, SecondDerivativeEqualsThePlainForms) {
 }
 
 TEST(FusedHessianLoss, LeavesTheRestToThePlainForm) {
-  const Problem p = make_problem({2, 8, 3}, 1, 14);
+  const FusedProblem p = make_fused_problem({2, 8, 3}, 1, 14);
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   const auto can = [&](Form form, const at::Tensor& s1, const SymmetricOperator& op,
                        const at::Tensor& z, const at::Tensor& sigma) {
@@ -221,7 +224,7 @@ TEST(FusedHessianLoss, LeavesTheRestToThePlainForm) {
                std::invalid_argument);
   EXPECT_THROW(hessian_loss_antithetic(Form::kCentred, p.s1, s2, p.z, p.sigma),
                std::invalid_argument);
-  const Problem three = make_problem({2, 8, 3}, 3, 15);
+  const FusedProblem three = make_fused_problem({2, 8, 3}, 3, 15);
   EXPECT_THROW(hessian_loss(Form::kCentred, three.s1,
                             SymmetricOperator::from_low_rank(three.a, three.b), p.z, p.sigma),
                std::invalid_argument);

@@ -47,12 +47,12 @@ TEST(ThirdOrderLoss, EqualsNaiveDenseForm) {
 
 // s3 of the family is θ T(x) with T the exact s3 of a mixture, so the loss per sample is quadratic
 // in θ and its minimiser over many samples is θ = 1.
-struct Problem {
+struct ThirdProblem {
   distributions::GaussianMixture mixture;
   at::Tensor x, z, sigma;
 };
 
-Problem make_problem(double sigma, double variance, int64_t samples) {
+ThirdProblem make_third_problem(double sigma, double variance, int64_t samples) {
   torch::manual_seed(42);
   const at::Tensor means = at::tensor({-1.0, -0.5, 1.2, 0.3}, at::kDouble).view({2, 2});
   const at::Tensor covariances = variance * at::eye(2, at::kDouble).expand({2, 2, 2});
@@ -68,7 +68,7 @@ struct Coefficients {
   at::Tensor linear, quadratic;  // loss = ½ quadratic θ² + linear θ
 };
 
-Coefficients coefficients(const Problem& p, bool reduced) {
+Coefficients coefficients(const ThirdProblem& p, bool reduced) {
   const auto point = [&](const at::Tensor& x) {
     const score::Jet jet = p.mixture.evaluate(x, p.sigma, 3);
     return ThirdOrderPoint{jet.s1, *jet.s2, *jet.s3};
@@ -92,7 +92,7 @@ Coefficients coefficients(const Problem& p, bool reduced) {
 }
 
 TEST(ThirdOrderLoss, MinimiserIsTheThirdScore) {
-  const Problem p = make_problem(0.5, 0.3, 200000);
+  const ThirdProblem p = make_third_problem(0.5, 0.3, 200000);
   for (bool reduced : {false, true}) {
     const Coefficients c = coefficients(p, reduced);
     const double theta = -(c.linear.mean() / c.quadratic.mean()).item<double>();
@@ -104,7 +104,7 @@ TEST(ThirdOrderLoss, MinimiserIsTheThirdScore) {
 }
 
 TEST(ThirdOrderLoss, VarianceReductionKeepsItTrainableAtSmallSigma) {
-  const Problem p = make_problem(0.05, 1.0, 20000);
+  const ThirdProblem p = make_third_problem(0.05, 1.0, 20000);
   const Coefficients plain = coefficients(p, false), reduced = coefficients(p, true);
   const double ratio = (plain.linear.var() / reduced.linear.var()).item<double>();
   // Terms of order σ⁻³ against order one, whose size depends on the density: about 7500 here.

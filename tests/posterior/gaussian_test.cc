@@ -21,20 +21,22 @@ namespace {
 
 using linalg::SymmetricOperator;
 
-constexpr int64_t kRows = 3, kDim = 6;
+constexpr int64_t kRows = 3, kGaussianDim = 6;
 
 double relative(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
 }
 
-double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
+double largest_difference(const at::Tensor& difference) {
+  return difference.abs().max().item<double>();
+}
 
 // One Gaussian a structure, with rank 1 and rank 3.
 std::vector<Gaussian> all_structures(int64_t seed) {
   torch::manual_seed(static_cast<uint64_t>(seed));
-  const at::Tensor mean = at::randn({kRows, kDim}, at::kDouble);
-  const at::Tensor d = 0.2 + at::rand({kRows, kDim}, at::kDouble);
-  const at::Tensor factor = at::randn({kRows, kDim, 3}, at::kDouble);
+  const at::Tensor mean = at::randn({kRows, kGaussianDim}, at::kDouble);
+  const at::Tensor d = 0.2 + at::rand({kRows, kGaussianDim}, at::kDouble);
+  const at::Tensor factor = at::randn({kRows, kGaussianDim, 3}, at::kDouble);
   const auto low = SymmetricOperator::from_low_rank(d, factor);
   return {Gaussian(mean, SymmetricOperator::from_diagonal(d)),
           Gaussian(mean, SymmetricOperator::from_low_rank(d, factor.narrow(2, 0, 1))),
@@ -60,7 +62,8 @@ std::string message(const std::function<void()>& call) {
 
 TEST(Gaussian, EqualsDenseAlgebra) {
   for (const Gaussian& g : all_structures(71)) {
-    const at::Tensor x = at::randn({kRows, kDim}, at::kDouble), covariance = g.covariance().dense();
+    const at::Tensor x = at::randn({kRows, kGaussianDim}, at::kDouble),
+                     covariance = g.covariance().dense();
     EXPECT_LT(relative(g.variance(), covariance.diagonal(0, 1, 2)), 1e-14);
     EXPECT_LT(relative(g.standard_deviation().square(), g.variance()), 1e-14);
     const at::Tensor values = std::get<0>(at::linalg_eigh(covariance));
@@ -117,11 +120,11 @@ TEST(Gaussian, MasksAndBoxesSelectDenseBlocks) {
     for (int64_t i = 0; i < 4; ++i) {
       for (int64_t j = 0; j < 4; ++j) {
         constexpr int64_t kBox[] = {1, 2, 4, 5}, kMask[] = {0, 2, 3, 5};
-        EXPECT_LT(
-            largest(box.select(1, i).select(1, j) - dense.select(1, kBox[i]).select(1, kBox[j])),
-            1e-13);
-        EXPECT_LT(largest(masked.select(1, i).select(1, j) -
-                          dense.select(1, kMask[i]).select(1, kMask[j])),
+        EXPECT_LT(largest_difference(box.select(1, i).select(1, j) -
+                                     dense.select(1, kBox[i]).select(1, kBox[j])),
+                  1e-13);
+        EXPECT_LT(largest_difference(masked.select(1, i).select(1, j) -
+                                     dense.select(1, kMask[i]).select(1, kMask[j])),
                   1e-13);
       }
     }
@@ -207,13 +210,13 @@ TEST(Gaussian, DrawsComeFromTheNamedStreams) {
     };
     const at::Tensor expected =
         g.mean()[row] +
-        g.covariance().diagonal_part()[row].sqrt() * noise("posterior diagonal", kDim) +
+        g.covariance().diagonal_part()[row].sqrt() * noise("posterior diagonal", kGaussianDim) +
         at::matmul(noise("posterior factor", 3), g.covariance().factor()[row].t());
     EXPECT_LT(relative(samples[row], expected), 1e-14);
   }
 }
 
-distributions::GaussianMixture make_mixture() {
+distributions::GaussianMixture make_gaussian_mixture() {
   torch::manual_seed(76);
   const at::Tensor root = at::randn({3, 4, 4}, at::kDouble);
   return {at::tensor({0.2, 0.5, 0.3}, at::kDouble), at::randn({3, 4}, at::kDouble),
@@ -221,7 +224,7 @@ distributions::GaussianMixture make_mixture() {
 }
 
 TEST(Gaussian, FromTheJacobianOfAnExactScore) {
-  const distributions::GaussianMixture mixture = make_mixture();
+  const distributions::GaussianMixture mixture = make_gaussian_mixture();
   const score::AutodiffField autodiff(mixture);
   const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
   const Gaussian exact = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
@@ -232,7 +235,7 @@ TEST(Gaussian, FromTheJacobianOfAnExactScore) {
 }
 
 TEST(Denoise, GivesTheGaussiansNumbers) {
-  const distributions::GaussianMixture mixture = make_mixture();
+  const distributions::GaussianMixture mixture = make_gaussian_mixture();
   const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
   const Gaussian g = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
   const DenoiseResult result = denoise(
@@ -248,7 +251,7 @@ TEST(Denoise, GivesTheGaussiansNumbers) {
 TEST(Denoise, TemperatureMultipliesTheCovariance) {
   constexpr double kTemperature = 2.7;
   constexpr int64_t kDraws = 20000;
-  const distributions::GaussianMixture mixture = make_mixture();
+  const distributions::GaussianMixture mixture = make_gaussian_mixture();
   const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
   const Gaussian g = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
   const DenoiseResult plain = denoise(mixture, x, sigma, {.num_components = 3});
@@ -266,7 +269,7 @@ TEST(Denoise, TemperatureMultipliesTheCovariance) {
   const auto worst = [&](const at::Tensor& exact) {
     const at::Tensor variance = exact.diagonal(0, 1, 2);
     const at::Tensor spread = variance.unsqueeze(1) * variance.unsqueeze(2) + exact.square();
-    return largest((drawn - exact) / (spread / kDraws).sqrt());
+    return largest_difference((drawn - exact) / (spread / kDraws).sqrt());
   };
   EXPECT_LT(worst(kTemperature * g.covariance().dense()), 5);
   EXPECT_GT(worst(g.covariance().dense()), 5);  // the control: no temperature

@@ -18,7 +18,7 @@
 namespace scorejet::posterior {
 namespace {
 
-double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
+double largest_entry(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
 
 // A mixture of Gaussians on the line.
 struct LineMixture {
@@ -117,13 +117,14 @@ TEST(DirectionalCumulants, AreThoseOfTheExactPosterior) {
     for (int order : {1, 2, 3}) {
       const UpTo field(mixture, order);
       const at::Tensor found = directional_cumulants(field, x, level, v);
-      EXPECT_LT(largest((found - exact) / size), 1e-8) << sigma << " " << order;
+      EXPECT_LT(largest_entry((found - exact) / size), 1e-8) << sigma << " " << order;
       EXPECT_FALSE(found.requires_grad());
-      EXPECT_LT(largest((directional_cumulants(mixture, x, level, v, 4, order) - exact) / size),
-                1e-8);
+      EXPECT_LT(
+          largest_entry((directional_cumulants(mixture, x, level, v, 4, order) - exact) / size),
+          1e-8);
       for (int64_t count : {1, 2, 3}) {
         const at::Tensor few = directional_cumulants(field, x, level, v, count);
-        EXPECT_LT(largest(few - found.narrow(1, 0, count)), 1e-12);
+        EXPECT_LT(largest_entry(few - found.narrow(1, 0, count)), 1e-12);
       }
     }
     // v need not be of unit length: the j-th cumulant goes with its j-th power.
@@ -138,7 +139,7 @@ TEST(DirectionalCumulants, OfAGaussianEndAtTheSecond) {
                                                 at::eye(2, at::kDouble).unsqueeze(0));
   const at::Tensor x = at::ones({1, 2}, at::kDouble);
   const at::Tensor found = directional_cumulants(UpTo(gaussian, 1), x, at::ones({}), x);
-  EXPECT_LT(largest(found - at::tensor({1.0, 1.0, 0.0, 0.0}, at::kDouble)), 1e-12);
+  EXPECT_LT(largest_entry(found - at::tensor({1.0, 1.0, 0.0, 0.0}, at::kDouble)), 1e-12);
 }
 
 TEST(DirectionalCumulants, OfOnePixel) {
@@ -149,7 +150,7 @@ TEST(DirectionalCumulants, OfOnePixel) {
   for (int order : {1, 2, 3}) {
     const at::Tensor found = directional_cumulants(UpTo(mixture, order), x.unsqueeze(0),
                                                    at::full({}, 0.7, at::kDouble), v.unsqueeze(0));
-    EXPECT_LT(largest(found - exact), 1e-8) << order;
+    EXPECT_LT(largest_entry(found - exact), 1e-8) << order;
   }
 }
 
@@ -184,9 +185,9 @@ TEST(DirectionalCumulants, DifferentiateTheNetworksThreeTimes) {
             (j == 1 ? 0.25 * v.square().sum(1) : at::zeros({2}, at::kDouble));
         const at::Tensor found =
             exact.select(1, j) - (j == 1 ? 0.25 * v.square().sum(1) : at::zeros({2}, at::kDouble));
-        EXPECT_GT(largest(expected), 1e-8);
+        EXPECT_GT(largest_entry(expected), 1e-8);
         // Truncation step² and rounding 1e-16/step.
-        EXPECT_LT(largest(found - expected), 1e-6 * largest(expected))
+        EXPECT_LT(largest_entry(found - expected), 1e-6 * largest_entry(expected))
             << kind << " " << source << j;
       }
     }
@@ -244,9 +245,9 @@ TEST(MaximumEntropyDensity, IsNormalisedAndReproducesItsCumulants) {
     EXPECT_TRUE(density.converged().all().item<bool>()) << density.residual();
     const at::Tensor size = sd.pow(at::arange(1, count + 1, at::kDouble));
     // For two the support cuts the Gaussian's tails, and the fit makes up for it.
-    EXPECT_LT(
-        largest((density.cumulants().narrow(1, 0, count) - target.narrow(1, 0, count)) / size),
-        1e-8);
+    EXPECT_LT(largest_entry((density.cumulants().narrow(1, 0, count) - target.narrow(1, 0, count)) /
+                            size),
+              1e-8);
     // Gauss's rule of two nodes, independent of the quadrature inside: mass and moments.
     const int64_t panels = 20000;
     const at::Tensor pair = at::tensor({-0.5, 0.5}, at::kDouble) / std::numbers::sqrt3;
@@ -256,15 +257,15 @@ TEST(MaximumEntropyDensity, IsNormalisedAndReproducesItsCumulants) {
     const at::Tensor t = target.select(1, 0).unsqueeze(1) + sd * u;
     const at::Tensor mass = density.pdf(t) * sd * (8.0 / panels);
     EXPECT_GE(mass.min().item<double>(), 0);
-    EXPECT_LT(largest(mass.sum(1) - 1), 1e-8);
+    EXPECT_LT(largest_entry(mass.sum(1) - 1), 1e-8);
     const at::Tensor standard = target / sd.pow(at::arange(1, 5, at::kDouble));
     const std::vector<at::Tensor> moments{at::zeros({4}, at::kDouble), at::ones({4}, at::kDouble),
                                           standard.select(1, 2), standard.select(1, 3) + 3};
     for (int64_t j = 1; j <= count; ++j) {
       const at::Tensor& moment = moments[static_cast<size_t>(j - 1)];
-      EXPECT_LT(largest((mass * u.pow(j)).sum(1) - moment), 1e-8) << count << " " << j;
+      EXPECT_LT(largest_entry((mass * u.pow(j)).sum(1) - moment), 1e-8) << count << " " << j;
     }
-    EXPECT_LT(largest(density.cdf(t) - (mass.cumsum(1) - 0.5 * mass)), 1e-4);
+    EXPECT_LT(largest_entry(density.cdf(t) - (mass.cumsum(1) - 0.5 * mass)), 1e-4);
   }
 }
 
@@ -274,8 +275,8 @@ TEST(MaximumEntropyDensity, OfGaussianCumulantsIsTheGaussian) {
   const at::Tensor t = at::linspace(-0.5, 1.1, 50, at::kDouble).unsqueeze(0);
   const at::Tensor z = (t - 0.3) / 0.2;
   const at::Tensor exact = (-0.5 * z.square()).exp() / (0.2 * std::sqrt(2 * std::numbers::pi));
-  EXPECT_LT(largest(density.pdf(t) - exact), 1e-8);
-  EXPECT_LT(largest(density.cdf(t) - 0.5 * at::erfc(-z / std::numbers::sqrt2)), 1e-9);
+  EXPECT_LT(largest_entry(density.pdf(t) - exact), 1e-8);
+  EXPECT_LT(largest_entry(density.cdf(t) - 0.5 * at::erfc(-z / std::numbers::sqrt2)), 1e-9);
   EXPECT_NEAR(density.quantile(at::tensor({0.975}, at::kDouble)).item<double>(),
               0.3 + 0.2 * 1.959963984540054, 1e-9);
 }
@@ -284,10 +285,10 @@ TEST(MaximumEntropyDensity, QuantileInvertsTheDistribution) {
   const MaximumEntropyDensity density(cumulants_of(shapes()));
   const at::Tensor p = at::tensor({1e-6, 0.01, 0.25, 0.5, 0.9, 0.999}, at::kDouble);
   const at::Tensor t = density.quantile(p);
-  EXPECT_LT(largest(density.cdf(t) - p), 1e-12);
+  EXPECT_LT(largest_entry(density.cdf(t) - p), 1e-12);
   const at::Tensor ends = density.quantile(at::tensor({0.0, 1.0}, at::kDouble));
-  EXPECT_LT(largest(density.cdf(ends) - at::tensor({0.0, 1.0}, at::kDouble)), 1e-12);
-  EXPECT_EQ(largest(density.pdf(ends + at::tensor({-0.1, 0.1}, at::kDouble))), 0);
+  EXPECT_LT(largest_entry(density.cdf(ends) - at::tensor({0.0, 1.0}, at::kDouble)), 1e-12);
+  EXPECT_EQ(largest_entry(density.pdf(ends + at::tensor({-0.1, 0.1}, at::kDouble))), 0);
   EXPECT_TRUE(density.cdf(t.select(1, 2)).allclose(at::full({4}, 0.25, at::kDouble)));
 }
 
@@ -341,8 +342,8 @@ TEST(MaximumEntropyDensity, KeepsToItsBounds) {
   const MaximumEntropyDensity density(target, pixels);
   EXPECT_TRUE(density.converged().item<bool>());
   const at::Tensor ends = density.quantile(at::tensor({0.0, 1.0}, at::kDouble));
-  EXPECT_LT(largest(ends - at::tensor({0.0, 1.0}, at::kDouble)), 1e-12);
-  EXPECT_LT(largest(density.cumulants().narrow(1, 0, 3) - target), 1e-10);
+  EXPECT_LT(largest_entry(ends - at::tensor({0.0, 1.0}, at::kDouble)), 1e-12);
+  EXPECT_LT(largest_entry(density.cumulants().narrow(1, 0, 3) - target), 1e-10);
 }
 
 TEST(MaximumEntropyDensity, TellsTheHardFromTheImpossible) {

@@ -80,7 +80,7 @@ TEST(Adjusted, DetailedBalanceOnBins) {
   }
 }
 
-GaussianMixture two_modes() {
+GaussianMixture two_adjusted_modes() {
   return {f64({0.3, 0.7}), f64({-1.0, 0.0, 1.0, 0.5}).view({2, 2}),
           f64({0.5, 0.2, 0.2, 0.4, 0.3, -0.1, -0.1, 0.6}).view({2, 2, 2})};
 }
@@ -110,7 +110,7 @@ double quantile(int64_t i, double sigma, double p) {
 double largest_deviation(const char* kernel, double epsilon) {
   constexpr int64_t kChains = 2000, kSteps = 500;
   const double sigma = 0.1, extra = sigma * sigma;
-  const GaussianMixture density = two_modes();
+  const GaussianMixture density = two_adjusted_modes();
   const ChainResult result =
       run_chains(known(density, sigma), find_kernel(kernel), exact_draws(density, sigma, kChains),
                  {.step_size = epsilon, .leapfrog_steps = 3}, {.num_steps = kSteps, .seed = 2});
@@ -158,7 +158,7 @@ TEST(Adjusted, OzakiIsNeverRejectedOnAGaussian) {
 }
 
 TEST(LineIntegral, ErrorFallsWithTheFifthPowerOfTheDistance) {
-  const GaussianMixture density = two_modes();
+  const GaussianMixture density = two_adjusted_modes();
   const Target target = known(density, 0.1);
   const Kernel& kernel = find_kernel("line-mala");
   const at::Tensor x = exact_draws(density, 0.1, 200);
@@ -183,7 +183,7 @@ TEST(LineIntegral, ErrorFallsWithTheFifthPowerOfTheDistance) {
 
 // With enough panels the line is exact, and so are its draws.
 TEST(LineIntegral, ManyPanelsGiveTheExactKernelsChain) {
-  const GaussianMixture density = two_modes();
+  const GaussianMixture density = two_adjusted_modes();
   const at::Tensor x0 = exact_draws(density, 0.1, 100);
   const auto run = [&](const char* kernel) {
     return run_chains(known(density, 0.1), find_kernel(kernel), x0,
@@ -196,7 +196,7 @@ TEST(LineIntegral, ManyPanelsGiveTheExactKernelsChain) {
 }
 
 TEST(Adaptation, FindsTheTargetAcceptance) {
-  const GaussianMixture density = two_modes();
+  const GaussianMixture density = two_adjusted_modes();
   for (const char* name : {"mala", "hmc", "metropolis-ozaki"}) {
     const Kernel& kernel = find_kernel(name);
     for (double first : {1e-3, 10.0}) {

@@ -89,7 +89,7 @@ TEST(Faults, AScoreThatIsNotFiniteIsNamed) {
   EXPECT_LT(adjusted.positions.max().item<double>(), 5);
 }
 
-distributions::GaussianMixture two_modes() {
+distributions::GaussianMixture two_chain_modes() {
   const at::TensorOptions f64(at::kDouble);
   return {at::tensor({0.3, 0.7}, f64), at::tensor({-2.0, 0.0, 2.0, 0.5}, f64).view({2, 2}),
           at::tensor({0.5, 0.2, 0.2, 0.4, 0.3, -0.1, -0.1, 0.6}, f64).view({2, 2, 2})};
@@ -99,7 +99,7 @@ struct Killed {};
 
 TEST(Stream, AKilledRunGoesOnBitForBit) {
   const testing::Scratch scratch;
-  const distributions::GaussianMixture density = two_modes();
+  const distributions::GaussianMixture density = two_chain_modes();
   const Target target{&density, 0.1, [&](const at::Tensor& x, double sigma) {
                         return density.log_density(x, at::full({}, sigma, x.options()));
                       }};
@@ -137,7 +137,7 @@ TEST(Stream, AKilledRunGoesOnBitForBit) {
 }
 
 TEST(Annealed, GeneratesBothModesFromNoise) {
-  const distributions::GaussianMixture density = two_modes();
+  const distributions::GaussianMixture density = two_chain_modes();
   constexpr int64_t kChains = 4000;
   const at::Tensor x0 = 4 * at::randn({kChains, 2}, base::make_generator(2, "start"), at::kDouble);
   const AnnealOptions options{
