@@ -10,10 +10,10 @@ for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
+  source "$(dirname "${BASH_SOURCE[0]}")/progress.sh"
   sudo=""
-  [ "$(id -u)" -eq 0 ] || sudo="sudo"
-  echo "installing: ${missing[*]}"
-  $sudo apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null
+  [ "$(id -u)" -eq 0 ] || { sudo="sudo"; sudo -v; }
+  with_progress "looking for ${#missing[@]} packages" $sudo apt-get update -qq
+  with_progress "installing ${missing[*]}" $sudo env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
