@@ -6,6 +6,7 @@
 
 #include "scorejet/base/check.h"
 #include "scorejet/base/seed.h"
+#include "scorejet/linalg/small_eigh.h"
 
 namespace scorejet::linalg {
 namespace {
@@ -25,7 +26,7 @@ struct Ritz {
 
   void solve(int64_t leading) {
     const at::Tensor projected = at::matmul(basis, image.transpose(1, 2));
-    const auto [theta, s] = at::linalg_eigh(0.5 * (projected + projected.transpose(1, 2)));
+    const auto [theta, s] = small_eigh(0.5 * (projected + projected.transpose(1, 2)));
     values = theta.flip({-1});
     coefficients = s.transpose(1, 2).flip({1});
     const at::Tensor top = coefficients.narrow(1, 0, leading);

@@ -9,6 +9,7 @@
 #include "scorejet/base/check.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/linalg/eigen_cpu.h"
+#include "scorejet/linalg/small_eigh.h"
 
 namespace scorejet::linalg {
 namespace {
@@ -119,7 +120,7 @@ namespace {
 
 EigenPairs dense_pairs(const at::Tensor& matrix, int64_t k) {
   const int64_t dim = matrix.size(1);
-  const auto [values, vectors] = at::linalg_eigh(matrix);
+  const auto [values, vectors] = small_eigh(matrix);
   EigenPairs result;
   result.values = values.narrow(-1, dim - k, k).flip({-1});
   result.vectors = fix_signs(vectors.narrow(-1, dim - k, k).flip({-1}));
@@ -149,7 +150,7 @@ EigenPairs lanczos_pairs(const SymmetricOperator& op, const at::Tensor& start, i
   for (;;) {
     basis.grow(grow);
     const int64_t m = basis.steps();
-    const auto [ritz, coefficients] = at::linalg_eigh(basis.tridiagonal().squeeze(1));
+    const auto [ritz, coefficients] = small_eigh(basis.tridiagonal().squeeze(1));
     const at::Tensor top = coefficients.narrow(-1, m - k, k).flip({-1});  // [B, m, k]
     const at::Tensor scale = ritz.abs().amax(-1, true).clamp_min(1e-30);
     // ‖A y − θ y‖ = β_m |e_mᵀ s| for the Ritz pair (θ, y = V s).

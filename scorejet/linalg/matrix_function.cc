@@ -8,6 +8,7 @@
 
 #include "scorejet/base/check.h"
 #include "scorejet/linalg/krylov_function.h"
+#include "scorejet/linalg/small_eigh.h"
 
 namespace scorejet::linalg {
 namespace {
@@ -67,7 +68,7 @@ void by_eigh(const SymmetricOperator& op, const std::vector<ScalarFunction>& fun
     at::Tensor matrix = dense_in_double(select(op, index));
     const at::Tensor finite = at::isfinite(matrix).all(-1).all(-1);  // [n]
     matrix = at::where(finite.view({-1, 1, 1}), matrix, at::zeros_like(matrix));
-    const auto [values, vectors] = at::linalg_eigh(matrix);
+    const auto [values, vectors] = small_eigh(matrix);
     const at::Tensor f = evaluate(functions, values, index, op.batch());
     at::Tensor product = at::matmul(
         vectors, f * at::matmul(vectors.transpose(1, 2), v.index_select(0, index).to(at::kDouble)));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "scorejet/base/check.h"
+#include "scorejet/linalg/small_eigh.h"
 
 namespace scorejet::objectives {
 namespace {
@@ -45,7 +46,7 @@ at::Tensor leading_vectors(const linalg::SymmetricOperator& s2, const at::Tensor
   base::check_shape(kWhere, "w", w, {s2.batch(), -1, s2.rank()});
   at::NoGradGuard no_grad;
   const at::Tensor factor = s2.factor().detach();
-  const auto [values, turn] = at::linalg_eigh(at::matmul(factor.transpose(1, 2), factor));
+  const auto [values, turn] = linalg::small_eigh(at::matmul(factor.transpose(1, 2), factor));
   // (BᵀB)^(−p) in its own basis: rotating w there changes nothing of its law.
   const at::Tensor scaled = values.clamp_min(1e-12).pow(-evenness).unsqueeze(1) * w;
   const at::Tensor v = at::matmul(at::matmul(scaled, turn.transpose(1, 2)), factor.transpose(1, 2));

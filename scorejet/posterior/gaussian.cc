@@ -10,6 +10,7 @@
 #include "scorejet/base/check.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/linalg/factorisation.h"
+#include "scorejet/linalg/small_eigh.h"
 #include "scorejet/linalg/submatrix.h"
 #include "scorejet/tweedie/moments.h"
 
@@ -94,7 +95,7 @@ at::Tensor Gaussian::sample(int64_t num, uint64_t seed, int64_t first_row) const
   const at::Tensor noise = draw(mean_, "posterior diagonal", num, dim(), seed, first_row);
   const at::Tensor centre = mean_.unsqueeze(1);
   if (covariance_.structure() == Structure::kDense) {
-    const auto [values, vectors] = at::linalg_eigh(covariance_.matrix());
+    const auto [values, vectors] = linalg::small_eigh(covariance_.matrix());
     check_no_negative(kWhere, values);
     return centre + at::matmul(noise * values.sqrt().unsqueeze(1), vectors.transpose(1, 2));
   }

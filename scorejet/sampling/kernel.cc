@@ -7,6 +7,7 @@
 
 #include "scorejet/base/check.h"
 #include "scorejet/linalg/matrix_function.h"
+#include "scorejet/linalg/small_eigh.h"
 #include "scorejet/sampling/proposal.h"
 
 namespace scorejet::sampling {
@@ -32,7 +33,7 @@ ChainState evaluate(const Kernel& kernel, const Target& target, const at::Tensor
   const at::Tensor good = linalg::finite_rows(h).view({-1, 1, 1});
   const at::Tensor matrix = h.dense();
   std::tie(state.eigenvalues, state.eigenvectors) =
-      at::linalg_eigh(at::where(good, matrix, at::zeros_like(matrix)));
+      linalg::small_eigh(at::where(good, matrix, at::zeros_like(matrix)));
   return state;
 }
 
