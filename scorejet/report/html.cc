@@ -169,12 +169,12 @@ void HtmlPage::table(const std::vector<std::string>& header,
   body_ += text + "</tbody></table></div>\n";
 }
 
-void HtmlPage::figure(std::string_view png, std::string_view caption) {
+void HtmlPage::figure(std::string_view picture, std::string_view caption) {
   const std::string escaped = escape_html(caption);
   body_ += fmt::format(
-      "<figure><img alt=\"{}\" src=\"data:image/png;base64,{}\"><figcaption>{}</figcaption>"
+      "<figure><img alt=\"{}\" src=\"data:image/{};base64,{}\"><figcaption>{}</figcaption>"
       "</figure>\n",
-      escaped, encode_base64(png), escaped);
+      escaped, picture.starts_with("\x89PNG") ? "png" : "svg+xml", encode_base64(picture), escaped);
 }
 
 std::string HtmlPage::str() const {

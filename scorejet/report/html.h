@@ -34,7 +34,8 @@ class HtmlPage {
   // Errors: std::invalid_argument for a row of another length than the header.
   void table(const std::vector<std::string>& header,
              const std::vector<std::vector<std::string>>& rows);
-  void figure(std::string_view png, std::string_view caption);
+  // The bytes of a PNG or an SVG file.
+  void figure(std::string_view picture, std::string_view caption);
 
   std::string str() const;  // the whole page
 
