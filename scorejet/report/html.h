@@ -13,6 +13,10 @@ namespace scorejet::report {
 // the replacement character.
 std::string escape_html(std::string_view text);
 
+// The same for a table's cell: words stay whole, but for very long ones (paths, digests), which may
+// break at their joints.
+std::string escape_cell(std::string_view text);
+
 std::string encode_base64(std::string_view bytes);
 
 struct Card {

@@ -138,7 +138,7 @@ std::string panel_script(const Panel& panel, size_t index, int64_t& num_dropped)
 std::string terminal_script(FigureFormat format, int64_t width, int64_t height) {
   if (format == FigureFormat::kSvg) {
     return fmt::format(
-        "set terminal svg noenhanced size {},{} font 'DejaVu Sans,sans-serif,11' background "
+        "set terminal svg noenhanced size {},{} font 'DejaVu Sans,sans-serif,14' background "
         "'#ffffff'\n",
         width, height);
   }

@@ -155,9 +155,23 @@ TEST(Figures, PlotsToo) {
     EXPECT_TRUE(figure_format(name) == FigureFormat::kPdf ? bytes.starts_with("%PDF")
                                                           : is_xml(bytes));
     if (figure_format(name) == FigureFormat::kSvg) {
-      EXPECT_NE(bytes.find("Größe &lt;σ&gt;"), std::string::npos);
+      EXPECT_NE(bytes.find("Größe &lt;σ"), std::string::npos);
     }
   }
+}
+
+TEST(Html, WordsStayWholeAndCommandsWrap) {
+  EXPECT_EQ(escape_cell("langevin, hmc & line-ozaki"), "langevin, hmc &amp; line-ozaki");
+  EXPECT_EQ(escape_cell("/home/someone/with/a/long/folder/name.npy"),
+            "/home/someone/with/a/long/<wbr>folder/name.npy");
+  const std::string digits(30, '7');
+  EXPECT_EQ(escape_cell(digits + " x"), digits.substr(2) + "<wbr>77 x");
+  EXPECT_EQ(escape_cell(fmt::format("{:z<27}ü77", "")), fmt::format("{:z<27}ü<wbr>77", ""));
+  HtmlPage page("t");
+  page.code_block("scorejet train");
+  const std::string html = page.str();
+  EXPECT_EQ(html.find("anywhere"), std::string::npos);  // breaks words where there is room
+  EXPECT_NE(html.find("white-space: pre-wrap"), std::string::npos);
 }
 
 TEST(Html, FiguresSayTheirKind) {
