@@ -27,6 +27,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 pre { background: #f5f6f8; border: 1px solid #e4e7eb; border-radius: 6px; padding: .7rem .9rem;
   white-space: pre-wrap; font: .85rem/1.5 ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono",
   monospace; }
+pre span { white-space: nowrap; }
 .cards { display: flex; flex-wrap: wrap; gap: .7rem; margin: 1rem 0; }
 .card { flex: 1 1 9.5rem; border: 1px solid #dfe3e8; border-radius: 8px; padding: .7rem .9rem; }
 .card b { display: block; font-size: 1.4rem; line-height: 1.3; font-weight: 600;
@@ -39,9 +40,11 @@ th, td { text-align: left; vertical-align: top; padding: .28rem 1.4rem .28rem 0;
 th { font-weight: 500; color: #5d6570; }
 td { font-variant-numeric: tabular-nums; }
 thead th { border-bottom: 1px solid #b9c0ca; }
-figure { margin: 1.1rem 0; }
-figure img { max-width: 100%; height: auto; display: block; }
+tbody th { min-width: 9rem; }
+figure { margin: 1.1rem 0; overflow-x: auto; }
+figure img { max-width: max(100%, 34rem); height: auto; display: block; }
 figcaption { font-size: .9rem; color: #5d6570; margin-top: .35rem; max-width: 46rem; }
+@media (min-width: 40rem) { tbody th { white-space: nowrap; } }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; }
   h2, h3 { break-after: avoid; } figure, .card, tr { break-inside: avoid; } }
 )";
@@ -151,7 +154,15 @@ void HtmlPage::note(std::string_view text) {
 }
 
 void HtmlPage::code_block(std::string_view text) {
-  body_ += fmt::format("<pre><code>{}</code></pre>\n", escape_html(text));
+  // An option stays whole: browsers would break a line behind its hyphens.
+  std::string code = escape_html(text);
+  for (size_t i = 0; (i = code.find(" --", i)) != code.npos;) {
+    const size_t end = std::min(code.find_first_of(" \n=", i + 1), code.size());
+    code.insert(end, "</span>");
+    code.insert(i + 1, "<span>");
+    i = end;
+  }
+  body_ += fmt::format("<pre><code>{}</code></pre>\n", code);
 }
 
 void HtmlPage::cards(const std::vector<Card>& cards) {

@@ -164,14 +164,16 @@ TEST(Html, WordsStayWholeAndCommandsWrap) {
   EXPECT_EQ(escape_cell("langevin, hmc & line-ozaki"), "langevin, hmc &amp; line-ozaki");
   EXPECT_EQ(escape_cell("/home/someone/with/a/long/folder/name.npy"),
             "/home/someone/with/a/long/<wbr>folder/name.npy");
-  const std::string digits(30, '7');
-  EXPECT_EQ(escape_cell(digits + " x"), digits.substr(2) + "<wbr>77 x");
+  EXPECT_EQ(escape_cell(fmt::format("{:7<30} x", "")), fmt::format("{:7<28}<wbr>77 x", ""));
   EXPECT_EQ(escape_cell(fmt::format("{:z<27}ü77", "")), fmt::format("{:z<27}ü<wbr>77", ""));
   HtmlPage page("t");
-  page.code_block("scorejet train");
+  page.code_block("scorejet train --set a=1\n--out -- b --seed");
   const std::string html = page.str();
   EXPECT_EQ(html.find("anywhere"), std::string::npos);  // breaks words where there is room
   EXPECT_NE(html.find("white-space: pre-wrap"), std::string::npos);
+  EXPECT_NE(html.find("<code>scorejet train <span>--set</span> a=1\n--out <span>--</span> b "
+                      "<span>--seed</span></code>"),
+            std::string::npos);
 }
 
 TEST(Html, FiguresSayTheirKind) {
