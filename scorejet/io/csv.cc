@@ -154,6 +154,15 @@ class TableBuilder {
       base::fail_runtime(kCsvWhere, "{}: must have rows of numbers; got none", path.string());
     }
     CsvTable table;
+    if (drop_row_numbers()) {
+      table.notice =
+          fmt::format("{}: the first column counts its rows and is left out", path.string());
+    }
+    const auto unnamed = std::find(names_.begin(), names_.end(), "");
+    if (unnamed != names_.end()) {
+      base::fail_runtime(kCsvWhere, "{} row 1 column {}: must have a name; got \"\"", path.string(),
+                         unnamed - names_.begin() + 1);
+    }
     const int64_t rows = static_cast<int64_t>(values_.size()) / columns_;
     table.values = make_array(DType::kFloat64, {rows, columns_});
     std::memcpy(table.values.bytes.data(), values_.data(), table.values.bytes.size());
@@ -168,6 +177,27 @@ class TableBuilder {
   int64_t row() const { return row_; }
 
  private:
+  // pandas and R write the numbers of the rows as a first column without a name.
+  bool drop_row_numbers() {
+    if (columns_ < 2 || names_.empty() || !(names_[0].empty() || names_[0] == "Unnamed: 0")) {
+      return false;
+    }
+    const auto columns = static_cast<size_t>(columns_);
+    const double first = values_[0];
+    if (first != 0 && first != 1) return false;
+    for (size_t i = 0; i < values_.size() / columns; ++i) {
+      if (values_[i * columns] != first + static_cast<double>(i)) return false;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < values_.size(); ++i) {
+      if (i % columns != 0) values_[kept++] = values_[i];
+    }
+    values_.resize(kept);
+    names_.erase(names_.begin());
+    --columns_;
+    return true;
+  }
+
   // Decides between a header and numbers.
   void end_first_row() {
     columns_ = fields_;
@@ -251,8 +281,9 @@ CsvTable read_csv_table(const std::filesystem::path& path) {
   parse_text(rest, separator, builder);
   CsvTable table = builder.finish(path);
   if (separator != ',') {
-    table.notice = fmt::format("{}: columns are taken to stand between {}", path.string(),
-                               separator == ';' ? "semicolons" : "tabs");
+    table.notice +=
+        fmt::format("{}{}: columns are taken to stand between {}", table.notice.empty() ? "" : "; ",
+                    path.string(), separator == ';' ? "semicolons" : "tabs");
   }
   return table;
 }

@@ -48,7 +48,7 @@ TEST_F(Csv, QuotingIsThatOfRfc4180) {
   EXPECT_EQ(table.values.shape, (std::vector<int64_t>{1, 3}));
   EXPECT_EQ(values("a,b,c\n1,\"2.5\",\" 3 \"\n"), (std::vector<double>{1, 2.5, 3}));
   EXPECT_EQ(values("a\n\"-1e3\""), (std::vector<double>{-1000}));
-  EXPECT_EQ(read("\"\",\"größe\",σ\n1,2,3").names, (Names{"", "größe", "σ"}));
+  EXPECT_EQ(read("\"größe\",σ\n1,2").names, (Names{"größe", "σ"}));
   EXPECT_NE(fault("a,b\n1,\"2").find("row 2: a quoted field must end"), std::string::npos);
   EXPECT_NE(fault("a,b\n1,\"2\"3\n").find("row 2: quotes must enclose"), std::string::npos);
   EXPECT_NE(fault("a,b\"c\n1,2\n").find("row 1: quotes must enclose"), std::string::npos);
@@ -109,6 +109,20 @@ TEST_F(Csv, ARowOfNumbersIsNoHeader) {
   EXPECT_EQ(read("x1,x2,3\n1,2,3\n").names, (Names{"x1", "x2", "3"}));
   EXPECT_EQ(read("nan,inf\n1,2\n").values.shape, (std::vector<int64_t>{2, 2}));
   EXPECT_EQ(read("nan,b\n1,2\n").names, (Names{"nan", "b"}));
+}
+
+TEST_F(Csv, RowNumbersAreLeftOut) {
+  for (const char* text : {",a,b\n0,1,2\n1,3,4\n", "\"\",\"a\",\"b\"\n\"1\",1,2\n\"2\",3,4\n",
+                           "Unnamed: 0;a;b\n1;1;2\n2;3;4\n"}) {
+    const CsvTable table = read(text);
+    EXPECT_EQ(table.names, (Names{"a", "b"})) << text;
+    EXPECT_EQ(values(text), (std::vector<double>{1, 2, 3, 4})) << text;
+    EXPECT_NE(table.notice.find("first column counts its rows"), std::string::npos);
+    EXPECT_EQ(table.notice.find("semicolons") == std::string::npos, text[0] != 'U');
+  }
+  EXPECT_EQ(fault(",a\n1,2\n3,4\n"), " row 1 column 1: must have a name; got \"\"");
+  EXPECT_EQ(fault("a,\n1,1\n2,2\n"), " row 1 column 2: must have a name; got \"\"");
+  EXPECT_EQ(read("n,a\n1,2\n2,4\n").names, (Names{"n", "a"}));
 }
 
 TEST_F(Csv, MessagesShowFieldsInShort) {
