@@ -210,8 +210,9 @@ class TableBuilder {
     };
     if (2 * first_numbers_ >= fields_) {
       return fail(
-          "row {} column {}: must be a number; got {}; half of a row of numbers is no header", row_,
-          first_fault_, fault_text(at(first_fault_)));
+          "row {} column {}: must be a number; got {}; a row of numbers by half or more is no "
+          "header",
+          row_, first_fault_, fault_text(at(first_fault_)));
     }
     for (int64_t i = 1; i <= fields_; ++i) names_.emplace_back(at(i));
     values_.clear();

@@ -183,7 +183,7 @@ std::string missing_characters(std::string_view text) {
   std::string missing;
   for (const char* at = drawable.c_str(); *at != '\0'; at = g_utf8_next_char(at)) {
     const std::string_view one(at, static_cast<size_t>(g_utf8_next_char(at) - at));
-    if (missing.find(one) == std::string::npos &&
+    if (one != " " && missing.find(one) == std::string::npos &&
         pango_layout_get_unknown_glyphs_count(make_layout(one, 12).get()) > 0) {
       missing += one;
     }

@@ -144,7 +144,8 @@ std::string terminal_script(FigureFormat format, int64_t width, int64_t height) 
   }
   if (format == FigureFormat::kPdf) {  // inches, of 96 pixels
     return fmt::format(
-        "set terminal pdfcairo noenhanced size {:.6g},{:.6g} font 'sans,8' background '#ffffff'\n",
+        "set terminal pdfcairo noenhanced size {:.6g},{:.6g} fontscale 1 pointscale 0.8 font "
+        "'sans,8' background '#ffffff'\n",
         static_cast<double>(width) / 96, static_cast<double>(height) / 96);
   }
   return fmt::format(
