@@ -55,11 +55,16 @@ std::string fault_text(std::string_view text) {
   return fault;
 }
 
-// What separates the columns: a semicolon or a tab where both of the first two rows hold equally
-// many, else the comma. A tab beside commas is padding.
-char guess_separator(std::string_view text) {
+struct Dialect {
+  char separator = ',';
+  bool quoted_header = false;  // the first row quotes every field, the second does not
+};
+
+// The columns stand between semicolons or tabs where both of the first two rows hold equally many,
+// else between commas. A tab beside commas is padding.
+Dialect guess_dialect(std::string_view text) {
   struct Counts {
-    int64_t semicolons = 0, tabs = 0, commas = 0;
+    int64_t semicolons = 0, tabs = 0, commas = 0, quotes = 0;
   };
   Counts counts[2];
   int row = 0;
@@ -73,6 +78,7 @@ char guess_separator(std::string_view text) {
     quoted = false;
     for (const char c : trim(text.substr(begin, end - begin))) {
       if (c == '"') quoted = !quoted;
+      counts[row].quotes += c == '"';
       if (quoted) continue;
       counts[row].semicolons += c == ';';
       counts[row].tabs += c == '\t';
@@ -84,14 +90,26 @@ char guess_separator(std::string_view text) {
   const auto agree = [&](int64_t Counts::*kind) {
     return counts[0].*kind > 0 && counts[0].*kind == counts[1].*kind;
   };
-  if (agree(&Counts::semicolons)) return ';';
-  return agree(&Counts::tabs) && std::min(counts[0].commas, counts[1].commas) == 0 ? '\t' : ',';
+  Dialect dialect;
+  int64_t separators = counts[0].commas;
+  if (agree(&Counts::semicolons)) {
+    dialect.separator = ';';
+    separators = counts[0].semicolons;
+  } else if (agree(&Counts::tabs) && std::min(counts[0].commas, counts[1].commas) == 0) {
+    dialect.separator = '\t';
+    separators = counts[0].tabs;
+  }
+  dialect.quoted_header =
+      counts[0].quotes >= 2 * (separators + 1) && counts[1].quotes < counts[0].quotes;
+  return dialect;
 }
 
 // Takes the fields and row ends of libcsv. The first fault is kept: no exception may pass through
 // a library of C.
 class TableBuilder {
  public:
+  explicit TableBuilder(bool quoted_header) : quoted_header_(quoted_header) {}
+
   void take_field(std::string_view text) {
     if (failed()) return;
     if (blank_row_ > 0) {
@@ -105,7 +123,7 @@ class TableBuilder {
     if (first_row_) {
       first_text_ += text;
       first_ends_.push_back(first_text_.size());
-      if (kind != Field::kText) first_numbers_ += text.find_first_of("0123456789") != text.npos;
+      first_numbers_ += kind != Field::kText;
       if (kind != Field::kNumber && first_fault_ == 0) first_fault_ = fields_;
     } else if (kind != Field::kNumber) {
       return fail("row {} column {}: must be a number; got {}", row_, fields_, fault_text(text));
@@ -202,13 +220,13 @@ class TableBuilder {
   void end_first_row() {
     columns_ = fields_;
     first_row_ = false;
-    if (first_fault_ == 0) return;
+    if (first_fault_ == 0 && !quoted_header_) return;
     const auto at = [&](int64_t column) {
       const auto i = static_cast<size_t>(column - 1);
       const size_t begin = i == 0 ? 0 : first_ends_[i - 1];
       return std::string_view(first_text_).substr(begin, first_ends_[i] - begin);
     };
-    if (2 * first_numbers_ >= fields_) {
+    if (2 * first_numbers_ >= fields_ && !quoted_header_) {
       return fail(
           "row {} column {}: must be a number; got {}; a row of numbers by half or more is no "
           "header",
@@ -227,6 +245,7 @@ class TableBuilder {
   bool after_return_ = false;
   // Of the first row: its fields one after another, with their ends.
   bool first_row_ = true;
+  const bool quoted_header_;
   std::string first_text_;
   std::vector<size_t> first_ends_;
   int64_t first_numbers_ = 0, first_fault_ = 0;
@@ -277,8 +296,8 @@ CsvTable read_csv_table(const std::filesystem::path& path) {
     base::fail_runtime(kCsvWhere, "{} must be UTF-8 text; got UTF-16", path.string());
   }
   if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);  // a byte order mark
-  const char separator = guess_separator(rest);
-  TableBuilder builder;
+  const auto [separator, quoted_header] = guess_dialect(rest);
+  TableBuilder builder(quoted_header);
   parse_text(rest, separator, builder);
   CsvTable table = builder.finish(path);
   if (separator != ',') {

@@ -20,7 +20,8 @@ struct CsvTable {
 // Quoting as RFC 4180 has it: commas, line breaks and doubled quotes may stand in quoted fields;
 // quoted numbers are numbers. Lines end with LF, CRLF or CR; blank lines at the end are skipped.
 // Columns stand between commas, or semicolons or tabs where the first two rows say so (`notice`).
-// A first row is a header when fewer than half of its fields are numbers. A first column called
+// A first row is a header when fewer than half of its fields are numbers, or all are quoted and
+// those of the second are not. A first column called
 // nothing (or "Unnamed: 0") that counts the rows from 0 or 1 is left out (`notice`).
 // Errors: std::runtime_error naming file, row and column of a field that is no number (a decimal
 // comma among them), a row of another length (expected against found; the header is a row), text
