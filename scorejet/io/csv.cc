@@ -228,8 +228,8 @@ class TableBuilder {
     };
     if (2 * first_numbers_ >= fields_ && !quoted_header_) {
       return fail(
-          "row {} column {}: must be a number; got {}; a row of numbers by half or more is no "
-          "header",
+          "row {} column {}: must be a number; got {}; such a row is a header only with all "
+          "its fields quoted",
           row_, first_fault_, fault_text(at(first_fault_)));
     }
     for (int64_t i = 1; i <= fields_; ++i) names_.emplace_back(at(i));
