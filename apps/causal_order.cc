@@ -71,6 +71,7 @@ Json to_json(const Options& o, const causal::CausalOrder& result,
 
 void find_order(Options& o) {
   const io::CsvTable table = io::read_csv_table(o.data);
+  apps::print_notice(table.notice);
   const std::vector<std::string> names = column_names(table);
   base::Progress bar("causal order", 1);
   o.order.on_step = [&](int64_t done, int64_t total) {

@@ -76,9 +76,10 @@ void draw(const Options& o, const std::vector<int64_t>& shape, const apps::Denoi
     grid.push_back({fmt::format("sample {}", s + 1), tiles(result.samples.select(1, s).clamp(0, 1)),
                     Colormap::kGrey, unit});
   }
-  report::write_picture_grid(std::filesystem::path(o.out) / "denoised.png", grid, {},
-                             fmt::format("Denoising at sigma {:g}, with {}error bars", o.sigma,
-                                         o.error_bars.calibrated ? "calibrated " : ""));
+  const std::string title = fmt::format("Denoising at sigma {:g}, with {}error bars", o.sigma,
+                                        o.error_bars.calibrated ? "calibrated " : "");
+  apps::print_notice(
+      report::write_picture_grid(std::filesystem::path(o.out) / "denoised.png", grid, {}, title));
 }
 
 data::Dataset read_input(const Options& o) {
@@ -97,7 +98,9 @@ data::Dataset read_input(const Options& o) {
     const training::DataConfig data;
     return data::load_splits(o.input, data.dir, data.validation).test;
   }
-  return data::load_file(o.input);
+  data::Dataset input = data::load_file(o.input);
+  apps::print_notice(input.notice);
+  return input;
 }
 
 // RUN and INPUT, or INPUT alone where a --denoiser is given.

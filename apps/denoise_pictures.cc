@@ -87,7 +87,7 @@ void write_grid(const fs::path& path, const PictureFile& file, const Denoised& d
   }
   std::vector<std::string> labels;
   if (rows > 1) labels = {"red", "green", "blue"};
-  report::write_picture_grid(path, grid, labels, "");
+  apps::print_notice(report::write_picture_grid(path, grid, labels, ""));
 }
 
 io::NamedArrays to_arrays(const PictureFile& file, const Denoised& d) {

@@ -237,6 +237,7 @@ at::Tensor some_rows(const at::Tensor& x) {
 // The rows of a file of points like those of the chains.
 at::Tensor load_points(const Options& o, const std::string& path, int64_t dim) {
   const data::Dataset points = data::load_file(path);
+  apps::print_notice(points.notice);
   if (points.dim() != dim) {
     base::fail_runtime("diagnose", "{} must have the {} columns of {}; got {}", path, dim, o.file,
                        points.dim());

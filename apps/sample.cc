@@ -225,7 +225,8 @@ void sample(Options o) {
     const char* file = annealed ? "samples.png" : "course.png";
     const std::string title =
         fmt::format("{}: sigma {:g} (denoised)", fmt::join(o.kernels, " | "), o.target.sigma);
-    report::write_picture_grid(std::filesystem::path(o.out) / file, output.grid, {}, title);
+    apps::print_notice(
+        report::write_picture_grid(std::filesystem::path(o.out) / file, output.grid, {}, title));
     metrics["pictures"] = {
         {{"file", file},
          {"caption", annealed ? "Samples from noise, denoised at the last level."

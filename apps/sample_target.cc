@@ -130,7 +130,9 @@ SampleTarget open_target(const TargetRequest& request) {
   }
   result.target.sigma = request.sigma;
   if (!request.start.empty()) {
-    result.x0 = starting_rows(request, data::load_file(request.start), "rows of " + request.start);
+    const data::Dataset start = data::load_file(request.start);
+    print_notice(start.notice);
+    result.x0 = starting_rows(request, start, "rows of " + request.start);
   } else if (request.init == "noise") {
     result.x0 = result.from_noise(request.sigma);
   }

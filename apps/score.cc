@@ -98,6 +98,7 @@ void check_order(const Options& o, const training::Run& run) {
 void score_points(const Options& o) {
   const training::Run run = training::load_run(o.run, o.device);
   const data::Dataset points = data::load_file(o.points);
+  apps::print_notice(points.notice);
   const at::Tensor x = points.slice(0, points.size()).to(run.model->data_mean().device());
   check_order(o, run);
   at::NoGradGuard no_grad;

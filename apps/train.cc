@@ -40,6 +40,7 @@ void scorejet::apps::add_train(CLI::App& app) {
     options->train.stop = &g_stop;
     for (int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { g_stop = true; });
     const training::TrainResult result = training::train(config, options->train);
+    print_notice(result.notice);
     report::build_report(options->out);
     if (!result.finished) {
       throw std::runtime_error(fmt::format(

@@ -137,7 +137,7 @@ fs::path require(const fs::path& path, const std::string& name) {
 
 Dataset rows(const Dataset& from, int64_t first, int64_t count) {
   return {from.name, from.samples.narrow(0, first, count), from.image_shape,
-          from.labels.defined() ? from.labels.narrow(0, first, count) : at::Tensor()};
+          from.labels.defined() ? from.labels.narrow(0, first, count) : at::Tensor(), from.notice};
 }
 
 // One PNG, or a folder of them. 8 bits stay bytes; where any file has 16, all become floats.
@@ -196,7 +196,12 @@ Dataset load_file(const fs::path& path) {
   if (fs::is_directory(path)) return load_pngs(path);
   const std::string extension = path.extension().string();
   if (extension == ".npy") return from_array(io::read_npy(path), name);
-  if (extension == ".csv") return from_array(io::read_csv(path), name);
+  if (extension == ".csv") {
+    const io::CsvTable table = io::read_csv_table(path);
+    Dataset dataset = from_array(table.values, name);
+    dataset.notice = table.notice;
+    return dataset;
+  }
   if (extension == ".npz") {
     const io::NamedArrays arrays = io::read_npz(path);
     const auto found = arrays.size() == 1 ? arrays.begin() : arrays.find("x");

@@ -16,6 +16,7 @@ struct Dataset {
   at::Tensor samples;                // [N, D], uint8 (images, 0..255) or float32
   std::vector<int64_t> image_shape;  // {channels, height, width}, or empty for vectors
   at::Tensor labels = {};            // [N], int64, classes from 0; undefined where there are none
+  std::string notice = {};  // one line for the user where reading the file took a guess, or ""
 
   int64_t size() const;
   int64_t dim() const;

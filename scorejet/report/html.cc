@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,14 +18,16 @@ constexpr std::string_view kStyle = R"(
 body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 62rem; background: #fff;
   color: #22262e; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans",
   sans-serif; -webkit-text-size-adjust: 100%; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0; overflow-wrap: anywhere; }
+main { overflow-wrap: break-word; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: .7rem; border-top: 1px solid #dfe3e8; }
 h3 { font-size: 1.02rem; margin: 1.6rem 0 .4rem; }
-p { margin: .5rem 0; max-width: 46rem; overflow-wrap: anywhere; }
+p { margin: .5rem 0; max-width: 46rem; }
 .note { background: #fdf6e3; border-left: 3px solid #d9a92b; padding: .5rem .8rem; font-size: .93rem; }
 pre { background: #f5f6f8; border: 1px solid #e4e7eb; border-radius: 6px; padding: .7rem .9rem;
-  overflow-x: auto; font: .85rem/1.5 ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono",
+  white-space: pre-wrap; font: .85rem/1.5 ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono",
   monospace; }
+pre span { white-space: nowrap; }
 .cards { display: flex; flex-wrap: wrap; gap: .7rem; margin: 1rem 0; }
 .card { flex: 1 1 9.5rem; border: 1px solid #dfe3e8; border-radius: 8px; padding: .7rem .9rem; }
 .card b { display: block; font-size: 1.4rem; line-height: 1.3; font-weight: 600;
@@ -35,15 +38,18 @@ table { border-collapse: collapse; font-size: .93rem; }
 th, td { text-align: left; vertical-align: top; padding: .28rem 1.4rem .28rem 0;
   border-bottom: 1px solid #eceff2; }
 th { font-weight: 500; color: #5d6570; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; }
 thead th { border-bottom: 1px solid #b9c0ca; }
-figure { margin: 1.1rem 0; }
-figure img { max-width: 100%; height: auto; display: block; }
+tbody th { min-width: 9rem; }
+figure { margin: 1.1rem 0; overflow-x: auto; }
+figure img { max-width: max(100%, 34rem); height: auto; display: block; }
 figcaption { font-size: .9rem; color: #5d6570; margin-top: .35rem; max-width: 46rem; }
+@media (min-width: 40rem) { tbody th { white-space: nowrap; } }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; }
-  h2, h3 { break-after: avoid; } figure, .card, tr { break-inside: avoid; }
-  pre { white-space: pre-wrap; } }
+  h2, h3 { break-after: avoid; } figure, .card, tr { break-inside: avoid; } }
 )";
+
+constexpr size_t kLongestWord = 28;  // bytes of a table's word that stay on one line
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
@@ -93,6 +99,25 @@ std::string escape_html(std::string_view text) {
   return result;
 }
 
+std::string escape_cell(std::string_view text) {
+  std::string result;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    std::string_view word = text.substr(begin, end - begin);
+    while (word.size() > kLongestWord) {
+      const size_t joint = word.find_last_of("/,;=_-.", kLongestWord - 1);
+      size_t size = joint == word.npos || joint + 1 < kLongestWord / 4 ? kLongestWord : joint + 1;
+      while (size < word.size() && (word[size] & 0xC0) == 0x80) ++size;  // within a character
+      result += escape_html(word.substr(0, size)) + "<wbr>";
+      word.remove_prefix(size);
+    }
+    result += escape_html(word);
+    if (end < text.size()) result += ' ';
+    begin = end + 1;
+  }
+  return result;
+}
+
 std::string encode_base64(std::string_view bytes) {
   constexpr std::string_view kLetters =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -129,7 +154,15 @@ void HtmlPage::note(std::string_view text) {
 }
 
 void HtmlPage::code_block(std::string_view text) {
-  body_ += fmt::format("<pre><code>{}</code></pre>\n", escape_html(text));
+  // An option stays whole: browsers would break a line behind its hyphens.
+  std::string code = escape_html(text);
+  for (size_t i = 0; (i = code.find(" --", i)) != code.npos;) {
+    const size_t end = std::min(code.find_first_of(" \n=", i + 1), code.size());
+    code.insert(end, "</span>");
+    code.insert(i + 1, "<span>");
+    i = end;
+  }
+  body_ += fmt::format("<pre><code>{}</code></pre>\n", code);
 }
 
 void HtmlPage::cards(const std::vector<Card>& cards) {
@@ -144,8 +177,8 @@ void HtmlPage::cards(const std::vector<Card>& cards) {
 void HtmlPage::key_values(const std::vector<std::pair<std::string, std::string>>& rows) {
   body_ += "<div class=\"scroll\"><table><tbody>\n";
   for (const auto& [key, value] : rows) {
-    body_ += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape_html(key),
-                         escape_html(value));
+    body_ += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape_cell(key),
+                         escape_cell(value));
   }
   body_ += "</tbody></table></div>\n";
 }
@@ -154,7 +187,7 @@ void HtmlPage::table(const std::vector<std::string>& header,
                      const std::vector<std::vector<std::string>>& rows) {
   std::string text = "<div class=\"scroll\"><table><thead><tr>";
   for (const std::string& name : header) {
-    text += fmt::format("<th scope=\"col\">{}</th>", escape_html(name));
+    text += fmt::format("<th scope=\"col\">{}</th>", escape_cell(name));
   }
   text += "</tr></thead><tbody>\n";
   for (const std::vector<std::string>& row : rows) {
@@ -163,18 +196,18 @@ void HtmlPage::table(const std::vector<std::string>& header,
                           header.size(), row.size());
     }
     text += "<tr>";
-    for (const std::string& cell : row) text += fmt::format("<td>{}</td>", escape_html(cell));
+    for (const std::string& cell : row) text += fmt::format("<td>{}</td>", escape_cell(cell));
     text += "</tr>\n";
   }
   body_ += text + "</tbody></table></div>\n";
 }
 
-void HtmlPage::figure(std::string_view png, std::string_view caption) {
+void HtmlPage::figure(std::string_view picture, std::string_view caption) {
   const std::string escaped = escape_html(caption);
   body_ += fmt::format(
-      "<figure><img alt=\"{}\" src=\"data:image/png;base64,{}\"><figcaption>{}</figcaption>"
+      "<figure><img alt=\"{}\" src=\"data:image/{};base64,{}\"><figcaption>{}</figcaption>"
       "</figure>\n",
-      escaped, encode_base64(png), escaped);
+      escaped, picture.starts_with("\x89PNG") ? "png" : "svg+xml", encode_base64(picture), escaped);
 }
 
 std::string HtmlPage::str() const {

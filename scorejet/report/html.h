@@ -13,6 +13,10 @@ namespace scorejet::report {
 // the replacement character.
 std::string escape_html(std::string_view text);
 
+// The same for a table's cell: words stay whole, but for very long ones (paths, digests), which may
+// break at their joints.
+std::string escape_cell(std::string_view text);
+
 std::string encode_base64(std::string_view bytes);
 
 struct Card {
@@ -34,7 +38,8 @@ class HtmlPage {
   // Errors: std::invalid_argument for a row of another length than the header.
   void table(const std::vector<std::string>& header,
              const std::vector<std::vector<std::string>>& rows);
-  void figure(std::string_view png, std::string_view caption);
+  // The bytes of a PNG or an SVG file.
+  void figure(std::string_view picture, std::string_view caption);
 
   std::string str() const;  // the whole page
 

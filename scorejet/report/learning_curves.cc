@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kLoss = "loss_";
 constexpr std::string_view kGradient = "grad_norm_";
+constexpr size_t kLargestSvg = 500'000;  // bytes; a PNG shows longer curves as well
 
 std::string order_name(const std::string& order) {
   if (order == "s1") return "first-order score";
@@ -34,7 +35,8 @@ std::vector<std::string> orders_of(const MetricsLog& log, std::string_view prefi
 
 void add_plot(HtmlPage& page, const std::vector<Series>& series, const PlotOptions& options,
               std::string caption) {
-  const PlotResult plot = format_plot(series, options);
+  PlotResult plot = format_plot(series, options, FigureFormat::kSvg);
+  if (plot.picture.size() > kLargestSvg) plot = format_plot(series, options, FigureFormat::kPng);
   if (!plot.written) {
     page.note(fmt::format("The plot \"{}\" was left out: {}.", options.title, plot.reason));
     return;
@@ -43,7 +45,7 @@ void add_plot(HtmlPage& page, const std::vector<Series>& series, const PlotOptio
     caption += fmt::format(" {} point{} without a finite{} value left out.", plot.num_dropped,
                            plot.num_dropped == 1 ? "" : "s", options.log_y ? " positive" : "");
   }
-  page.figure(plot.png, caption);
+  page.figure(plot.picture, caption);
 }
 
 // A loss often falls by orders of magnitude within its first steps, after which nothing else could

@@ -246,10 +246,14 @@ Canvas draw_picture_grid(const std::vector<GridColumn>& columns,
   return canvas;
 }
 
-void write_picture_grid(const std::filesystem::path& path, const std::vector<GridColumn>& columns,
-                        const std::vector<std::string>& row_labels, const std::string& title,
-                        const GridOptions& options) {
-  draw_picture_grid(columns, row_labels, title, options).save(path);
+std::string write_picture_grid(const std::filesystem::path& path,
+                               const std::vector<GridColumn>& columns,
+                               const std::vector<std::string>& row_labels, const std::string& title,
+                               const GridOptions& options) {
+  figure_format(path);  // before the work
+  const Canvas canvas = draw_picture_grid(columns, row_labels, title, options);
+  canvas.save(path);
+  return canvas.notice();
 }
 
 }  // namespace scorejet::report

@@ -26,7 +26,7 @@ struct GridColumn {
 
 struct GridOptions {
   int64_t tile_scale = 0;   // pixels a picture pixel; 0: so that the longer side comes near 84
-  double text_size = 1.5;   // see measure_text; the title is a third larger
+  double text_size = 13;    // pixels, of the font; the title is a third larger
   bool show_legend = true;  // a bar with the range under kSequential and kDiverging columns
 };
 
@@ -52,9 +52,11 @@ Canvas draw_picture_grid(const std::vector<GridColumn>& columns,
                          const std::vector<std::string>& row_labels, const std::string& title,
                          const GridOptions& options = {});
 
-// The same as a PNG file, atomically.
-void write_picture_grid(const std::filesystem::path& path, const std::vector<GridColumn>& columns,
-                        const std::vector<std::string>& row_labels, const std::string& title,
-                        const GridOptions& options = {});
+// The same as a file, atomically: .png, .svg or .pdf. Returns the notice of a character that no
+// font of this machine has, or "".
+std::string write_picture_grid(const std::filesystem::path& path,
+                               const std::vector<GridColumn>& columns,
+                               const std::vector<std::string>& row_labels, const std::string& title,
+                               const GridOptions& options = {});
 
 }  // namespace scorejet::report

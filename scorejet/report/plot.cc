@@ -1,4 +1,4 @@
-// gnuplot as a subprocess: a script with its data in a temporary folder, a PNG out of it.
+// gnuplot as a subprocess: a script with its data in a temporary folder, a picture out of it.
 // Change the look of plots in `panel_script`, how gnuplot is called in `run_gnuplot`.
 #include "scorejet/report/plot.h"
 
@@ -134,9 +134,32 @@ std::string panel_script(const Panel& panel, size_t index, int64_t& num_dropped)
       options.key_outside ? "outside " : "");
 }
 
+// The kind of picture, its size in pixels and its font.
+std::string terminal_script(FigureFormat format, int64_t width, int64_t height) {
+  if (format == FigureFormat::kSvg) {
+    return fmt::format(
+        "set terminal svg noenhanced size {},{} font 'DejaVu Sans,sans-serif,14' background "
+        "'#ffffff'\n",
+        width, height);
+  }
+  if (format == FigureFormat::kPdf) {  // inches, of 96 pixels
+    return fmt::format(
+        "set terminal pdfcairo noenhanced size {:.6g},{:.6g} fontscale 1 pointscale 0.8 font "
+        "'sans,8' background '#ffffff'\n",
+        static_cast<double>(width) / 96, static_cast<double>(height) / 96);
+  }
+  return fmt::format(
+      "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{\n"
+      "  set terminal pngcairo noenhanced size {0},{1} font 'sans,11' background '#ffffff'\n"
+      "}} else {{\n"
+      "  set terminal png noenhanced size {0},{1} background '#ffffff'\n"
+      "}}\n",
+      width, height);
+}
+
 // The whole picture; empty when there is nothing to draw.
 std::string picture_script(const std::vector<Panel>& panels, const std::filesystem::path& picture,
-                           int64_t& num_dropped) {
+                           FigureFormat format, int64_t& num_dropped) {
   std::string plots;
   int64_t num_panels = 0, height = 0;
   for (size_t i = 0; i < panels.size(); ++i) {
@@ -148,15 +171,8 @@ std::string picture_script(const std::vector<Panel>& panels, const std::filesyst
   }
   if (num_panels == 0) return "";
   return fmt::format(
-      "set encoding utf8\n"
-      "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{\n"
-      "  set terminal pngcairo noenhanced size {0},{1} font 'sans,11' background '#ffffff'\n"
-      "}} else {{\n"
-      "  set terminal png noenhanced size {0},{1} background '#ffffff'\n"
-      "}}\n"
-      "set output {2}\n"
-      "{3}{4}",
-      panels[0].options.width, height, quoted(picture.string()),
+      "set encoding utf8\n{}set output {}\n{}{}",
+      terminal_script(format, panels[0].options.width, height), quoted(picture.string()),
       num_panels > 1 ? fmt::format("set multiplot layout {},1\n", num_panels) : "", plots);
 }
 
@@ -210,14 +226,14 @@ void check_plot(const std::vector<Series>& series, const PlotOptions& options) {
   }
 }
 
-PlotResult format_panels(const std::vector<Panel>& panels) {
+PlotResult format_panels(const std::vector<Panel>& panels, FigureFormat format) {
   if (panels.empty()) base::fail_argument("report::plot", "panels must not be empty; got none");
   for (const Panel& panel : panels) check_plot(panel.series, panel.options);
   PlotResult result;
   try {
     const TemporaryFolder folder;
-    const std::filesystem::path picture = folder.path() / "plot.png";
-    const std::string script = picture_script(panels, picture, result.num_dropped);
+    const std::filesystem::path picture = folder.path() / "picture";
+    const std::string script = picture_script(panels, picture, format, result.num_dropped);
     if (script.empty()) {
       result.reason = "there is no finite value to draw";
       return result;
@@ -229,8 +245,9 @@ PlotResult format_panels(const std::vector<Panel>& panels) {
       result.reason = "gnuplot wrote no picture";
       return result;
     }
-    result.png = io::read_text(picture);
-    result.written = !result.png.empty();
+    result.picture = io::read_text(picture);
+    if (format == FigureFormat::kPdf) result.picture = without_dates(std::move(result.picture));
+    result.written = !result.picture.empty();
     if (!result.written) result.reason = "gnuplot wrote an empty picture";
   } catch (const std::exception& error) {  // a full or missing temporary folder
     result.reason = error.what();
@@ -240,8 +257,9 @@ PlotResult format_panels(const std::vector<Panel>& panels) {
 
 }  // namespace
 
-PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options) {
-  return format_panels({{series, options}});
+PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options,
+                       FigureFormat format) {
+  return format_panels({{series, options}}, format);
 }
 
 PlotResult write_plot(const std::filesystem::path& path, const std::vector<Series>& series,
@@ -250,8 +268,8 @@ PlotResult write_plot(const std::filesystem::path& path, const std::vector<Serie
 }
 
 PlotResult write_panels(const std::filesystem::path& path, const std::vector<Panel>& panels) {
-  PlotResult result = format_panels(panels);
-  if (result.written) io::write_file(path, result.png);
+  PlotResult result = format_panels(panels, figure_format(path));
+  if (result.written) io::write_file(path, result.picture);
   return result;
 }
 

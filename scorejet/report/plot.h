@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "scorejet/report/colormap.h"
+#include "scorejet/report/figure_format.h"
 
 namespace scorejet::report {
 
@@ -31,16 +32,17 @@ struct PlotOptions {
 struct PlotResult {
   bool written = false;
   std::string reason;       // why not, for people; empty when written
-  std::string png;          // the bytes of the picture
+  std::string picture;      // the bytes of the file
   int64_t num_dropped = 0;  // points left out because not finite (or not positive on a log axis)
 };
 
 // Draws into memory. Whatever gnuplot lacks or says is a reason, not an exception.
 // Errors: std::invalid_argument: no series, x and y of different lengths, sizes out of bounds;
 // std::domain_error: a y_range that is not finite or not increasing.
-PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options = {});
+PlotResult format_plot(const std::vector<Series>& series, const PlotOptions& options = {},
+                       FigureFormat format = FigureFormat::kPng);
 
-// The same into a PNG file, atomically; nothing is written when `written` is false.
+// The same into a file, .png, .svg or .pdf, atomically; nothing is written when `written` is false.
 PlotResult write_plot(const std::filesystem::path& path, const std::vector<Series>& series,
                       const PlotOptions& options = {});
 
@@ -50,7 +52,7 @@ struct Panel {
   PlotOptions options = {};
 };
 
-// The panels below one another in one PNG file; one without a finite value is left out. As
+// The panels below one another in one file; one without a finite value is left out. As
 // write_plot otherwise. Errors: also std::invalid_argument when there is no panel.
 PlotResult write_panels(const std::filesystem::path& path, const std::vector<Panel>& panels);
 

@@ -149,7 +149,10 @@ void add_picture(HtmlPage& page, const fs::path& folder, const Json& picture) {
   } catch (const std::runtime_error&) {
     return missing("the file cannot be read");
   }
-  if (!bytes.starts_with("\x89PNG\r\n\x1a\n")) return missing("it is not a PNG file");
+  const bool svg = bytes.starts_with("<?xml") && bytes.find("<svg") != std::string::npos;
+  if (!svg && !bytes.starts_with("\x89PNG\r\n\x1a\n")) {
+    return missing("it is neither a PNG nor an SVG file");
+  }
   const std::string caption = text_of(picture, "caption");
   page.figure(bytes, caption.empty() ? name : caption);
 }

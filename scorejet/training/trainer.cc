@@ -325,6 +325,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     }
   }
   TrainResult result;
+  result.notice = splits.train.notice;
   result.step = state.adam.step;
   result.seconds = state.seconds;
   result.finished = !stopped;

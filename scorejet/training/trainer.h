@@ -24,6 +24,7 @@ struct TrainResult {
   int64_t step = 0;
   double seconds = 0;  // in training, over all sessions
   bool finished = true;
+  std::string notice = {};  // of the data, or ""
 };
 
 // A freshly initialised model for a data set, as the configuration describes it, on top of an s1

@@ -149,7 +149,7 @@ TEST(SafeTensors, RoundTripAndTorture) {
   torture(scratch / "a.safetensors", [](const Path& p) { read_safetensors(p); });
 }
 
-TEST(Csv, ReadsNumbersAndNamesTheFault) {
+TEST(CsvFile, ReadsNumbersAndNamesTheFault) {
   const Scratch scratch;
   write_file(scratch / "a.csv", "x,y\r\n1,2.5\r\n-3e2,+4\r\n\r\n");
   const NdArray a = read_csv(scratch / "a.csv");
