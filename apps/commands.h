@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "scorejet/base/listener.h"
+
 namespace scorejet::apps {
 
 // Each adds its subcommand to `app`; its work is the subcommand's callback.
@@ -19,6 +21,9 @@ void add_report(CLI::App& app);
 void add_info(CLI::App& app);
 void add_reproduce(CLI::App& app);
 void add_bench(CLI::App& app);
+
+// A bar for each task on stderr, and notes as print_notice().
+base::Listener terminal_listener();
 
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);

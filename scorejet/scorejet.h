@@ -30,6 +30,8 @@
 #include "scorejet/sampling/kernel.h"
 #include "scorejet/score/autodiff_field.h"
 #include "scorejet/score/torchscript_field.h"
+#include "scorejet/tasks/diagnose.h"
+#include "scorejet/tasks/sample.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/trainer.h"
 #include "scorejet/tweedie/moments.h"

@@ -13,7 +13,8 @@ class Distribution : public score::ScoreField {
  public:
   // log p_sigma(x), p_sigma = p * N(0, sigma² I), [B]; differentiable in x by autograd.
   // Shapes: x [B, D]; sigma [B] or a scalar, >= 0 unless the density says otherwise.
-  virtual at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const = 0;
+  at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const override = 0;
+  bool has_log_density() const final { return true; }
   // Independent draws of the clean x, [count, D]; a function of the generator's state alone.
   virtual at::Tensor sample(int64_t count, at::Generator generator) const = 0;
 

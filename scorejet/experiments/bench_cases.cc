@@ -60,10 +60,8 @@ void add_posterior(std::vector<BenchCase>& cases, const std::shared_ptr<StepPart
   add(cases, group, "mean, sd, 5 components", peak, [=] { denoise(5); });
 }
 
-// What a kernel's step needs, kept alive by the case.
+// What a kernel's step needs, kept by the case.
 struct ChainSetup {
-  std::shared_ptr<StepParts> parts;
-  std::unique_ptr<SamplingProblem> problem;
   sampling::Target target;
   sampling::ChainState state;
   at::Tensor step_size;
@@ -85,8 +83,7 @@ void add_kernel(std::vector<BenchCase>& cases, const std::string& group, Peak pe
 
 // Those that need neither log p nor all the eigenvectors of s2.
 bool runs_on_network(const sampling::Kernel& kernel) {
-  return kernel.adjustment != sampling::Adjustment::kExact &&
-         kernel.spectrum != sampling::Spectrum::kFull;
+  return kernel.adjustment != sampling::Adjustment::kExact && !kernel.takes_eigenvectors;
 }
 
 void add_network_kernels(std::vector<BenchCase>& cases, const std::shared_ptr<StepParts>& parts,
@@ -95,8 +92,7 @@ void add_network_kernels(std::vector<BenchCase>& cases, const std::shared_ptr<St
   for (const sampling::Kernel& kernel : sampling::kernels()) {
     if (!runs_on_network(kernel)) continue;
     auto setup = std::make_shared<ChainSetup>();
-    setup->parts = parts;
-    setup->target = {&parts->model(), kSigma};
+    setup->target = {{parts, &parts->model()}, kSigma};
     add_kernel(cases, group, Peak::kConvolution, kernel, setup, x);
   }
 }
@@ -105,14 +101,10 @@ void add_other_kernels(std::vector<BenchCase>& cases) {
   for (const sampling::Kernel& kernel : sampling::kernels()) {
     if (runs_on_network(kernel)) continue;
     auto setup = std::make_shared<ChainSetup>();
-    setup->problem = std::make_unique<SamplingProblem>(make_sampling_problem("condition-100"));
-    const distributions::Distribution& density = *setup->problem->density;
-    setup->target = {&density, setup->problem->sigma,
-                     [&density](const at::Tensor& at, double sigma) {
-                       return density.log_density(at, at::full({at.size(0)}, sigma, at.options()));
-                     }};
+    const SamplingProblem problem = make_sampling_problem("condition-100");
+    setup->target = {problem.density, problem.sigma};
     const at::Tensor start =
-        density.sample(setup->problem->num_chains, base::make_generator(0, "bench chains"));
+        problem.density->sample(problem.num_chains, base::make_generator(0, "bench chains"));
     const std::string group =
         fmt::format("a step of kernels on a normal of {} dimensions, float64, {} chains",
                     start.size(1), start.size(0));

@@ -108,22 +108,18 @@ Score measure_chain(const EssSetup& arena, const score::ScoreField& field,
                     const sampling::Kernel& kernel, const EssSetting& setting,
                     at::ScalarType dtype) {
   const SamplingProblem& problem = arena.problem;
-  const sampling::Target target{&field, problem.sigma, [&](const at::Tensor& x, double sigma) {
-                                  return problem.density->log_density(
-                                      x, at::full({}, sigma, x.options()));
-                                }};
-  const bool hmc = std::string(kernel.name) == "hmc";
-  const bool line = kernel.adjustment == sampling::Adjustment::kLine;
-  const int64_t per_step = hmc ? setting.leapfrog_steps : line ? setting.line_panels : 1;
+  const sampling::Target target{score::borrow(field), problem.sigma, problem.density};
+  const sampling::KernelOptions kernel_options{
+      .step_size = setting.step_size,
+      .values = sampling::its_options(kernel,
+                                      {{"leapfrog", static_cast<double>(setting.leapfrog_steps)},
+                                       {"line-panels", static_cast<double>(setting.line_panels)}})};
+  const int64_t per_step = sampling::evaluations_per_step(kernel, kernel_options);
   const sampling::ChainOptions options{.num_steps = arena.budget.evaluations / per_step,
                                        .seed = arena.seed};
   const auto begin = std::chrono::steady_clock::now();
   const sampling::ChainResult result =
-      sampling::run_chains(target, kernel, arena.x0.to(dtype),
-                           {.step_size = setting.step_size,
-                            .leapfrog_steps = setting.leapfrog_steps,
-                            .line_panels = setting.line_panels},
-                           options);
+      sampling::run_chains(target, kernel, arena.x0.to(dtype), kernel_options, options);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
 
   Score score;
@@ -152,7 +148,7 @@ bool better(const Score& a, const Score& b) {
 }
 
 // The best of `coarse` step sizes over the whole range and `fine` more around the best of those;
-// for hmc the second part of the budget goes to the number of leapfrog steps.
+// where a kernel has leapfrog steps the second part of the budget goes to their number.
 Score tune(const EssSetup& arena, const score::ScoreField& field, const sampling::Kernel& kernel,
            int64_t line_panels, at::ScalarType dtype) {
   const double low = std::log(arena.problem.smallest_step);
@@ -170,7 +166,7 @@ Score tune(const EssSetup& arena, const score::ScoreField& field, const sampling
   if (!best.valid) return best;
   const double centre = best.setting.step_size;
   for (int64_t i = 0; i < arena.budget.fine; ++i) {
-    if (std::string(kernel.name) == "hmc") {
+    if (sampling::has_option(kernel, "leapfrog")) {
       try_setting({.step_size = centre, .leapfrog_steps = kLeapfrogSteps[static_cast<size_t>(i)]});
     } else {
       const double share = static_cast<double>(i + 1) / static_cast<double>(arena.budget.fine + 1);
@@ -180,16 +176,17 @@ Score tune(const EssSetup& arena, const score::ScoreField& field, const sampling
   return best;
 }
 
-Json describe_score(const EssSetup& arena, const char* scores, const char* kernel,
-                    const Score& score) {
+// `name` is the kernel's in the table.
+Json describe_score(const EssSetup& arena, const char* scores, const char* name,
+                    const sampling::Kernel& kernel, const Score& score) {
   const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
   const auto if_valid = [&](double value) { return score.valid ? number(value) : Json(); };
   return {{"problem", arena.problem.name},
           {"scores", scores},
-          {"kernel", kernel},
+          {"kernel", name},
           {"step_size", if_valid(score.setting.step_size)},
           {"leapfrog_steps",
-           std::string(kernel) == "hmc" ? Json(score.setting.leapfrog_steps) : Json()},
+           sampling::has_option(kernel, "leapfrog") ? Json(score.setting.leapfrog_steps) : Json()},
           {"ess_per_1000", if_valid(score.ess_per_1000)},
           {"tail_ess_per_1000", if_valid(score.tail)},
           {"ess_per_second", if_valid(score.per_second)},
@@ -265,7 +262,7 @@ Json run_method(const std::string& problem_name, const EssMethod& method, bool f
       best =
           tune(arena, *field, kernel, pieces ? kLinePanels : 1, exact ? at::kDouble : at::kFloat);
     }
-    rows.push_back(describe_score(arena, method.scores, name, best));
+    rows.push_back(describe_score(arena, method.scores, name, kernel, best));
   }
   return rows;
 }

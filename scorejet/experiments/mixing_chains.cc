@@ -144,7 +144,7 @@ Course follow_chains(const MixingArena& arena, const CourseRequest& request) {
         base::make_generator(request.seed, "mixing start noise", static_cast<uint64_t>(c))));
   }
   const double sigma = request.sigma;
-  const sampling::Target target{arena.run.model.get(), sigma};
+  const sampling::Target target{score::borrow(*arena.run.model), sigma};
   const sampling::Kernel& kernel = sampling::find_kernel(request.kernel);
   const sampling::KernelOptions kernel_options{.step_size = request.relative_step * sigma * sigma};
   const sampling::ChainOptions options{.num_steps = request.num_steps,

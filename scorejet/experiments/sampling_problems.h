@@ -14,7 +14,7 @@ namespace scorejet::experiments {
 
 struct SamplingProblem {
   std::string name;
-  std::unique_ptr<distributions::Distribution> density;
+  std::shared_ptr<const distributions::Distribution> density;
   double sigma = 0.1;  // chains run on p_sigma
   int64_t rank = 1;    // of the low-rank learned s2
   // Of the fit of s1 and s2.

@@ -34,7 +34,7 @@ class LanczosBasis {
  private:
   at::Tensor fresh_vector(const at::Tensor& basis) const;
 
-  const SymmetricOperator& op_;
+  SymmetricOperator op_;  // shares its tensors
   bool restart_;
   int64_t steps_ = 0;
   at::Tensor start_norm_;

@@ -47,10 +47,11 @@ AnnealResult run_annealed(Target target, const Kernel& kernel, const at::Tensor&
   for (const double sigma : sigmas) {
     target.sigma = sigma;
     kernel_options.step_size = options.relative_step * sigma * sigma;
-    Chains level = start_chains(target, kernel, x, kernel_options);
+    Chains level = start_chains(target, kernel, x, kernel_options, options.seed);
     if (chains.step == 0) {
       chains = std::move(level);
     } else {  // one course over all levels
+      level.state.carry = std::move(chains.state.carry);
       chains.state = std::move(level.state);
       chains.adaptation = std::move(level.adaptation);
       chains.num_evaluations += level.num_evaluations;

@@ -15,17 +15,21 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kWhere = "sampling::stream_chains";
 
-// The tensors of `chains` that are saved and read back, by name: one list for both ways.
-std::vector<std::pair<const char*, at::Tensor*>> saved(Chains& chains) {
-  return {{"x", &chains.state.x},
-          {"first_step", &chains.adaptation.first_step},
-          {"step_size", &chains.adaptation.step_size},
-          {"log_averaged", &chains.adaptation.log_averaged},
-          {"statistic", &chains.adaptation.statistic},
-          {"reach", &chains.reach},
-          {"stopped_at", &chains.stopped_at},
-          {"stop_reason", &chains.stop_reason},
-          {"acceptance_sum", &chains.acceptance_sum}};
+// The tensors of `chains` that are saved and read back, by name: one list for both ways. What the
+// kernel carries stands in it as it does in the state.
+std::vector<std::pair<std::string, at::Tensor*>> saved(Chains& chains) {
+  std::vector<std::pair<std::string, at::Tensor*>> result{
+      {"x", &chains.state.x},
+      {"first_step", &chains.adaptation.first_step},
+      {"step_size", &chains.adaptation.step_size},
+      {"log_averaged", &chains.adaptation.log_averaged},
+      {"statistic", &chains.adaptation.statistic},
+      {"reach", &chains.reach},
+      {"stopped_at", &chains.stopped_at},
+      {"stop_reason", &chains.stop_reason},
+      {"acceptance_sum", &chains.acceptance_sum}};
+  for (auto& [name, tensor] : chains.state.carry) result.emplace_back("carry_" + name, &tensor);
+  return result;
 }
 
 std::vector<int64_t*> counters(Chains& chains) {
@@ -51,7 +55,7 @@ class Segments {
                          folder_.string());
     }
     const std::string found = io::read_text(description);
-    if (found != stream.description) {
+    if (found != stream.description && found != stream.older_description) {
       base::fail_runtime(kWhere, "{} must hold this run to be resumed: {}; it holds {}",
                          folder_.string(), stream.description, found);
     }
@@ -62,7 +66,12 @@ class Segments {
   void load_state(Chains& chains, double& seconds) const {
     const io::NamedArrays arrays = io::read_npz(path(count_ - 1));
     for (const auto& [name, tensor] : saved(chains)) {
-      if (arrays.contains(name)) *tensor = io::to_tensor(arrays.at(name));
+      if (arrays.contains(name)) {
+        *tensor = io::to_tensor(arrays.at(name));
+      } else if (tensor->defined()) {
+        base::fail_runtime(kWhere, "{} must hold an array called {}; it has none",
+                           path(count_ - 1).string(), name);
+      }
     }
     const at::Tensor counts = io::to_tensor(arrays.at("counters"));
     int64_t index = 0;
@@ -120,7 +129,7 @@ StreamResult stream_chains(const Target& target, const Kernel& kernel, const at:
   check_counts(options);
   StreamResult result;
   Chains& chains = result.chains.chains;
-  chains = start_chains(target, kernel, x0, kernel_options);
+  chains = start_chains(target, kernel, x0, kernel_options, options.seed);
   const fs::path folder = stream.file.string() + ".partial";
   Segments segments(folder);
   std::vector<at::Tensor> kept;
@@ -132,7 +141,11 @@ StreamResult stream_chains(const Target& target, const Kernel& kernel, const at:
   };
   if (segments.open(stream)) {
     segments.load_state(chains, result.seconds);
-    chains.state = init(kernel, target, chains.state.x.to(x0.options()));
+    ChainState there = init(kernel, target, chains.state.x.to(x0.options()));
+    for (auto& [name, tensor] : there.carry) {
+      tensor = chains.state.carry.at(name).to(tensor.options());
+    }
+    chains.state = std::move(there);
     result.resumed_from = chains.step;
   } else {
     keep();

@@ -1,18 +1,23 @@
 // Long runs of chains on disk: kept positions stream into segments, and a run that was killed goes
-// on from its last one. What chains.npz holds is written down here (write_chains).
+// on from its last one. What chains.npz holds is written down here (write_chains), and is read by
+// read_chains().
 #pragma once
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "scorejet/sampling/chains.h"
 
 namespace scorejet::sampling {
 
 struct StreamOptions {
-  std::filesystem::path file;   // chains.npz; the segments lie in FILE.partial/ until it is whole
-  std::string description;      // all that the course depends on; a resumed run must have the same
+  std::filesystem::path file;  // chains.npz; the segments lie in FILE.partial/ until it is whole
+  std::string description;     // all that the course depends on; a resumed run must have the same
+  // What an earlier release wrote for the same course; a run that it left is gone on with.
+  std::string older_description = {};
   bool resume = false;          // go on from FILE.partial/ where there is one
   double seconds_between = 10;  // wall time between two segments
 };
@@ -37,5 +42,26 @@ StreamResult stream_chains(const Target& target, const Kernel& kernel, const at:
 // positions [C, K, D], steps [K], diverged_at [C] (step or -1), stop_reason [C] (Fault),
 // step_size [C], evaluations [1], seconds [1] and, for adjusted kernels, acceptance [C].
 void write_chains(const std::filesystem::path& file, const ChainResult& result, double seconds);
+
+// What is left to judge of such a file, or of anyone's.
+struct ChainFile {
+  at::Tensor positions;                    // [C, N, D] float32 or float64
+  std::vector<int64_t> chains;             // [C]: their numbers in the file
+  std::vector<int64_t> diverged;           // the numbers of those left out
+  std::vector<int64_t> steps;              // [N]: the step of each kept position
+  int64_t thin = 1;                        // steps between two kept positions
+  int64_t num_dropped = 0;                 // positions dropped at the front of each chain
+  std::optional<at::Tensor> acceptance;    // [C] float64
+  std::optional<int64_t> num_evaluations;  // of the score, all chains, dropped positions too
+  std::optional<double> seconds;           // likewise
+};
+
+// Reads an NPZ with `positions` [C, K, D] or [K, D] and, as far as they are there, `steps` [K],
+// `diverged_at` [C], `acceptance` [C], `evaluations` [1], `seconds` [1]; or an NPZ or NPY with one
+// array, which is taken as positions. Leaves out diverged chains and drops the first `burn_in`
+// (a fraction) of the positions, the start at least.
+// Errors: std::runtime_error naming the file, what was expected and what was found;
+// std::invalid_argument for a burn_in outside [0, 1).
+ChainFile read_chains(const std::filesystem::path& path, double burn_in);
 
 }  // namespace scorejet::sampling

@@ -23,15 +23,11 @@ at::Tensor ChainResult::acceptance() const {
 }
 
 Chains start_chains(const Target& target, const Kernel& kernel, const at::Tensor& x0,
-                    const KernelOptions& kernel_options) {
+                    const KernelOptions& kernel_options, uint64_t seed) {
   constexpr const char* kWhere = "sampling::start_chains";
-  base::check_positive(kWhere, "step_size", kernel_options.step_size);
-  if (kernel_options.leapfrog_steps < 1 || kernel_options.line_panels < 1) {
-    base::fail_argument(kWhere, "leapfrog_steps and line_panels must be at least 1; got {} and {}",
-                        kernel_options.leapfrog_steps, kernel_options.line_panels);
-  }
+  check_options(kernel, kernel_options);
   Chains chains;
-  chains.state = init(kernel, target, x0);
+  chains.state = init(kernel, target, x0, seed);
   base::check_finite(kWhere, "the score at the start", chains.state.jet.s1);
   const int64_t num_chains = x0.size(0);
   chains.num_evaluations = num_chains;
@@ -97,7 +93,7 @@ ChainResult run_chains(const Target& target, const Kernel& kernel, const at::Ten
                        const std::function<void(const Chains&)>& observe) {
   check_counts(options);
   ChainResult result;
-  result.chains = start_chains(target, kernel, x0, kernel_options);
+  result.chains = start_chains(target, kernel, x0, kernel_options, options.seed);
   std::vector<at::Tensor> kept;
   std::vector<int64_t> steps;
   for (;;) {

@@ -42,10 +42,10 @@ struct ChainResult {
 };
 
 // At x0 [C, D], before the first step. A runaway is a chain that comes 10⁴ times further from zero
-// than 1 + max |x0_i| of its own start. Errors: as init(); std::domain_error for a step size that
-// is not positive, or scores at x0 that are not finite (naming the chain).
+// than 1 + max |x0_i| of its own start. `seed` is that of the steps. Errors: as init() and
+// check_options(); std::domain_error for scores at x0 that are not finite (naming the chain).
 Chains start_chains(const Target& target, const Kernel& kernel, const at::Tensor& x0,
-                    const KernelOptions& kernel_options);
+                    const KernelOptions& kernel_options, uint64_t seed = 0);
 
 // One step of every chain that has not been stopped. A chain that meets a fault stays where it is
 // from then on and is named in stopped_at and stop_reason; the others go on.

@@ -1,34 +1,31 @@
-// Transition kernels of a Markov chain on a score field: small values with init() and step().
-// Add a kernel: a step function and a line in kernels() (kernel.cc); its name is what --kernel
-// takes.
+// Transition kernels of a Markov chain on a score field: what one is, and what all of them offer.
+// Add a kernel: a file in kernels/ (templates/kernel.cc is one to copy), its line in
+// kernels/list.cc and in CMakeLists.txt. Its name is what --kernel takes; its options become
+// those of the command; the tests of tests/sampling/conformance_test.cc run over the list.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "scorejet/sampling/noise.h"
+#include "scorejet/sampling/proposal.h"
 #include "scorejet/sampling/target.h"
 
 namespace scorejet::sampling {
 
-struct KernelOptions {
-  double step_size = 0.01;  // ε, in squared units of x; > 0. Where chains start from
-  double max_growth = 1.0;  // Ozaki: ε λ of positive curvature λ is bounded by this, and counted
-  double tolerance = 1e-5;  // Ozaki, low rank: relative error at which Lanczos stops
-  int64_t leapfrog_steps = 10;  // hmc: score evaluations a step, >= 1
-  int64_t line_panels = 1;      // line- kernels: pieces of the line, and evaluations a step, >= 1
-};
+using NamedTensors = std::map<std::string, at::Tensor>;  // each [C, ...]
 
 // Where the chains are, and all that a step needs to know there.
 struct ChainState {
   at::Tensor x;  // [C, D]
   score::Jet jet;
-  at::Tensor log_density;   // [C]; where the kernel needs log p
-  at::Tensor eigenvalues;   // of H = s2, or its diagonal, [C, D]; adjusted Ozaki
-  at::Tensor eigenvectors;  // [C, D, D]; undefined where H is diagonal
+  at::Tensor log_density;  // [C]; where the kernel needs log p
+  NamedTensors derived;    // what a kernel made of the jet: made anew from x at a resume
+  NamedTensors carry;      // what x does not tell, as a momentum: saved, and read back
 };
 
 // What went wrong at a position that a chain would have moved to.
@@ -38,7 +35,7 @@ const char* fault_name(Fault fault);  // "position not finite", "score not finit
 struct StepInfo {
   at::Tensor acceptance;        // [C] probability of acceptance; undefined when unadjusted
   at::Tensor fault;             // [C] int64, Fault; undefined when adjusted: there it is rejected
-  at::Tensor bounded;           // [C] bool: max_growth was in force; undefined when it cannot be
+  at::Tensor bounded;           // [C] bool: max-growth was in force; undefined when it cannot be
   int64_t num_evaluations = 1;  // of the score, a chain
   int64_t krylov_steps = 0;     // size of the Krylov space used
   double krylov_error = 0;      // estimated relative error of the matrix functions
@@ -49,6 +46,24 @@ struct Step {
   StepInfo info;
 };
 
+// A number that a kernel can be given besides its step size.
+struct KernelOption {
+  const char* name;  // on the command line, after "--"
+  double value;      // where none is given
+  double least;      // allowed: least <= value <= most
+  double most;
+  bool integer;
+  const char* help;
+  bool expert = false;  // not offered by the command
+};
+
+struct KernelOptions {
+  double step_size = 0.01;  // ε, in squared units of x; > 0. Where chains start from
+  std::map<std::string, double> values = {};  // of the kernel's options; the others their own
+};
+
+struct Kernel;
+
 struct StepInput {
   const Target& target;
   const ChainState& state;
@@ -58,55 +73,62 @@ struct StepInput {
 };
 
 enum class Adjustment {
-  kNone,   // every proposal is taken: right as ε → 0
-  kExact,  // Metropolis and Hastings with log p: right for every ε
+  kNone,   // every proposal is taken
+  kExact,  // Metropolis and Hastings with log p
   kLine    // the same with log p(x') − log p(x) integrated from s1 and s2 along the line
 };
 
-// The eigenvalues that a state holds: none, the diagonal of s2, or those of s2 with their vectors.
-enum class Spectrum { kNone, kDiagonal, kFull };
+// For which densities and steps a kernel leaves p_sigma as it is. The tests hold it to that.
+enum class Exactness {
+  kSmallSteps,  // as ε → 0
+  kGaussians,   // for every ε where p_sigma is a Gaussian; else as ε → 0
+  kDiagonal,    // the same, where its coordinates are independent too
+  kLine,        // for every ε, but for the error of the line integral, which falls with its pieces
+  kAlways       // for every ε
+};
 
 struct Kernel {
   const char* name;
-  int order;  // of the jet it needs
-  Adjustment adjustment;
-  double target_acceptance;  // that step-size adaptation aims at; 0 when unadjusted
-  Spectrum spectrum;         // of s2, that its state holds
-  Step (*step)(const Kernel& kernel, const StepInput& input);
+  const char* law;  // one line for people: what it does and costs
+  int order = 1;    // of the jet it needs
+  Adjustment adjustment = Adjustment::kNone;
+  Exactness exactness = Exactness::kSmallSteps;
+  double target_acceptance = 0;     // that step-size adaptation aims at; 0 when unadjusted
+  bool takes_eigenvectors = false;  // of the whole s2 at every step, O(D³) a chain
+  std::vector<KernelOption> options = {};
+  const char* evaluations = nullptr;  // the option that counts a step's evaluations; null: one
+
+  Step (*step)(const Kernel& kernel, const StepInput& input) = nullptr;
+  // Of a kernel whose step is metropolis() (kernels/moves.h): the Gaussian it proposes by.
+  Gaussian (*propose)(const Kernel& kernel, const ChainState& state, const at::Tensor& step_size,
+                      const KernelOptions& options) = nullptr;
+  // Fills state.derived from state.x and state.jet; null: nothing.
+  void (*derive)(ChainState& state) = nullptr;
+  // Fills state.carry at a start, from noise that no step draws; null: nothing is carried.
+  void (*begin)(ChainState& state, const Noise& noise) = nullptr;
 };
 
-// With H = s2(x), φ₁(t) = (eᵗ − 1)/t, z standard normal:
-//
-// langevin: x' = x + ε s1 + √(2ε) z (unadjusted Langevin, Euler-Maruyama).
-// ozaki: x' = x + ε φ₁(εH) s1 + (2ε φ₁(2εH))^{1/2} z: the exact transition of the diffusion with
-// its
-//   drift linearised at x (Ozaki 1992); exact for every ε on a Gaussian, Langevin as ε → 0. Dense,
-//   diagonal and low-rank H; never an inverse. Where H has an eigenvalue λ > max_growth/ε the
-//   linearised flow would explode: ελ is taken as max_growth there (2 max_growth in the noise) and
-//   the chain is counted in StepInfo::bounded.
-// ozaki-diagonal: the same with the diagonal of H alone, O(D).
-// mala, metropolis-ozaki, metropolis-ozaki-diagonal: these as proposals, accepted by Metropolis and
-//   Hastings (mala: Roberts & Tweedie 1996). They need log p. metropolis-ozaki takes the
-//   eigenvectors of H, O(D³) a chain, whatever the structure of H.
-// line-mala, line-ozaki, line-ozaki-diagonal: the same where log p is not known. With
-//   d = x' − x, f(t) = s1(x + td)·d, f' = dᵀ s2 d, the difference ∫₀¹ f dt is taken by Hermite's
-//   rule ½(f₀ + f₁) + (f₀' − f₁')/12 on each of line_panels = n pieces: exact on Gaussians; else
-//   its error is about ∂⁵ log p/∂d⁵ / (720 n⁴). One piece needs no evaluation beyond that at x', n
-//   take n − 1 more. What it integrates is s1 along that line: learned scores, of no density in
-//   general, have no exact answer to be wrong about, and the chain's law is near, not equal to, any
-//   p.
-// hmc: leapfrog_steps of size √(2ε) u, u uniform on (0.8, 1.2), then Metropolis (Neal 2011). One
-//   leapfrog step with u = 1 is mala. It needs log p.
-//
-// An adjusted kernel rejects a proposal that is not finite, or whose scores are not.
+// The explicit list, kernels/list.cc.
 const std::vector<Kernel>& kernels();
 // Errors: std::invalid_argument naming the text and the names that exist.
 const Kernel& find_kernel(const std::string& name);
 
-// The state at x [C, D]: one evaluation of the score. Errors: std::invalid_argument for shapes, a
-// kernel that needs a higher order than the field has, or log p where the target has none;
-// std::domain_error for NaN in x.
-ChainState init(const Kernel& kernel, const Target& target, const at::Tensor& x);
+// The value of the kernel's option `name`: the one given, or its own.
+double option_value(const Kernel& kernel, const KernelOptions& options, const char* name);
+bool has_option(const Kernel& kernel, const std::string& name);
+// Those of `values` that the kernel has: one set of values for several kernels.
+std::map<std::string, double> its_options(const Kernel& kernel,
+                                          const std::map<std::string, double>& values);
+// Errors: std::domain_error for a step size that is not positive; std::invalid_argument for an
+// option that the kernel lacks, out of its range or with a fraction where it counts.
+void check_options(const Kernel& kernel, const KernelOptions& options);
+// Score evaluations of a chain in one step.
+int64_t evaluations_per_step(const Kernel& kernel, const KernelOptions& options);
+
+// The state at x [C, D]: one evaluation of the score. `carry` is as begin() leaves it for chains
+// of this seed. Errors: std::invalid_argument for shapes, a kernel that needs a higher order than
+// the field has, or log p where the target has none; std::domain_error for NaN in x.
+ChainState init(const Kernel& kernel, const Target& target, const at::Tensor& x, uint64_t seed = 0);
 
 // One transition of every chain.
 Step step(const Kernel& kernel, const StepInput& input);

@@ -77,8 +77,8 @@ Jet AutodiffField::evaluate(const at::Tensor& x, const at::Tensor& sigma, int or
   if (order < 1 || order > 2) {
     base::fail_argument(kWhere, "order must be 1 or 2; got {}", order);
   }
-  if (order == 1) return {field_.evaluate(x, sigma, 1).s1.detach()};
-  const Graph graph = trace(kWhere, field_, x, sigma);
+  if (order == 1) return {field_->evaluate(x, sigma, 1).s1.detach()};
+  const Graph graph = trace(kWhere, *field_, x, sigma);
   std::vector<at::Tensor> rows;
   for (int64_t i = 0; i < dim(); ++i) {
     at::Tensor unit = at::zeros_like(graph.s1);

@@ -3,26 +3,35 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+#include <utility>
+
 #include "scorejet/score/score_field.h"
 
 namespace scorejet::score {
 
 // s1 of another field, and s2 as the symmetric part of its Jacobian, by automatic differentiation.
-// The other field must be differentiable in x by autograd and outlive this one. Nothing flows into
-// its parameters: the jet is detached.
+// The other field must be differentiable in x by autograd. Nothing flows into its parameters: the
+// jet is detached. Its log density, where it has one, is this one's.
 class AutodiffField : public ScoreField {
  public:
-  explicit AutodiffField(const ScoreField& field) : field_(field) {}
+  explicit AutodiffField(std::shared_ptr<const ScoreField> field) : field_(std::move(field)) {}
+  explicit AutodiffField(const ScoreField& field) : field_(borrow(field)) {}  // must outlive this
 
-  int64_t dim() const override { return field_.dim(); }
+  int64_t dim() const override { return field_->dim(); }
   int max_order() const override { return 2; }
 
   // s2 is dense: ½ (J + Jᵀ), J = ∂s1/∂x. Cost: D vector-Jacobian products, O(B D²) memory.
   using ScoreField::evaluate;
   Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
 
+  bool has_log_density() const override { return field_->has_log_density(); }
+  at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const override {
+    return field_->log_density(x, sigma);
+  }
+
  private:
-  const ScoreField& field_;
+  std::shared_ptr<const ScoreField> field_;
 };
 
 // J = ∂s1/∂x of a field at points that stay: s1 is traced once, then J and Jᵀ are applied to as

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "scorejet/linalg/symmetric_operator.h"
@@ -34,7 +35,15 @@ class ScoreField {
   virtual Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const = 0;
 
   Jet evaluate(const at::Tensor& x, double sigma, int order) const;
+
+  // log p_sigma(x) up to a constant, [B], where has_log_density(): densities know it, learned
+  // scores do not. Shapes: as evaluate(). Errors: std::invalid_argument where it is not known.
+  virtual bool has_log_density() const { return false; }
+  virtual at::Tensor log_density(const at::Tensor& x, const at::Tensor& sigma) const;
 };
+
+// A pointer to `field` that does not own it: `field` must outlive every use.
+std::shared_ptr<const ScoreField> borrow(const ScoreField& field);
 
 // sigma as [B] with x's dtype and device. `where` names the caller in errors; zero is allowed only
 // where `allow_zero` (densities that have a score without noise).

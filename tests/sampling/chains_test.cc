@@ -1,5 +1,4 @@
-// Chains in the long run: faults stop one chain and leave the others, a killed run goes on bit for
-// bit, and annealed chains generate.
+// Chains in the long run: faults stop one chain and leave the others, and annealed chains generate.
 #include "scorejet/sampling/chains.h"
 
 #include <ATen/ATen.h>
@@ -8,17 +7,11 @@
 #include <cmath>
 
 #include "scorejet/base/seed.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/io/npz.h"
-#include "scorejet/io/tensor_bridge.h"
 #include "scorejet/sampling/annealed.h"
-#include "scorejet/sampling/chain_file.h"
-#include "tests/scratch.h"
+#include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {
 namespace {
-
-namespace fs = std::filesystem;
 
 // A standard normal whose score is NaN above 5, and which pushes outwards below −5.
 class Treacherous : public score::ScoreField {
@@ -35,7 +28,7 @@ class Treacherous : public score::ScoreField {
 
 TEST(Faults, StopOneChainWithAReasonAndLeaveTheOthers) {
   const Treacherous field;
-  const Target target{&field};
+  const Target target = on(field, 0);
   const at::Tensor x0 = at::tensor({0.0, 4.999, 1.0, -7.0, -1.0}, at::kDouble).unsqueeze(1);
   for (const char* name : {"langevin", "ozaki"}) {
     const Kernel& kernel = find_kernel(name);
@@ -71,7 +64,7 @@ TEST(Faults, StopOneChainWithAReasonAndLeaveTheOthers) {
 TEST(Faults, AScoreThatIsNotFiniteIsNamed) {
   const Treacherous field;
   const ChainResult result =
-      run_chains({&field}, find_kernel("langevin"), at::full({64, 1}, 4.9, at::kDouble),
+      run_chains(on(field, 0), find_kernel("langevin"), at::full({64, 1}, 4.9, at::kDouble),
                  {.step_size = 0.05}, {.num_steps = 30, .seed = 1});
   const at::Tensor stopped = result.chains.stopped_at >= 0;
   EXPECT_GT(stopped.sum().item<int64_t>(), 5);
@@ -83,67 +76,25 @@ TEST(Faults, AScoreThatIsNotFiniteIsNamed) {
   EXPECT_NE(describe_stopped(result.chains).find("score not finite"), std::string::npos);
   // An adjusted kernel rejects such a proposal instead, and goes on.
   const ChainResult adjusted =
-      run_chains({&field}, find_kernel("line-mala"), at::full({64, 1}, 4.9, at::kDouble),
+      run_chains(on(field, 0), find_kernel("line-mala"), at::full({64, 1}, 4.9, at::kDouble),
                  {.step_size = 0.05}, {.num_steps = 30, .seed = 1});
   EXPECT_EQ(describe_stopped(adjusted.chains), "");
   EXPECT_LT(adjusted.positions.max().item<double>(), 5);
 }
 
-distributions::GaussianMixture two_chain_modes() {
-  const at::TensorOptions f64(at::kDouble);
-  return {at::tensor({0.3, 0.7}, f64), at::tensor({-2.0, 0.0, 2.0, 0.5}, f64).view({2, 2}),
-          at::tensor({0.5, 0.2, 0.2, 0.4, 0.3, -0.1, -0.1, 0.6}, f64).view({2, 2, 2})};
-}
-
-struct Killed {};
-
-TEST(Stream, AKilledRunGoesOnBitForBit) {
-  const testing::Scratch scratch;
-  const distributions::GaussianMixture density = two_chain_modes();
-  const Target target{&density, 0.1, [&](const at::Tensor& x, double sigma) {
-                        return density.log_density(x, at::full({}, sigma, x.options()));
-                      }};
-  const at::Tensor x0 = at::randn({4, 2}, base::make_generator(1, "start"), at::kDouble);
-  const ChainOptions options{.num_steps = 30, .warmup = 20, .thin = 3, .seed = 6};
-  for (const char* name : {"ozaki", "mala", "hmc"}) {
-    const Kernel& kernel = find_kernel(name);
-    StreamOptions stream{
-        .file = scratch / (std::string(name) + ".npz"), .description = name, .seconds_between = 0};
-    const ChainResult whole = run_chains(target, kernel, x0, {.step_size = 0.1}, options);
-    const auto run = [&](int64_t kill_at) {
-      return stream_chains(target, kernel, x0, {.step_size = 0.1}, options, stream,
-                           [&](const Chains& chains) {
-                             if (chains.step == kill_at) throw Killed();
-                           });
-    };
-    EXPECT_THROW(run(7), Killed);  // in the warm-up
-    EXPECT_FALSE(fs::exists(stream.file));
-    EXPECT_THROW(run(-1), std::runtime_error) << "an unfinished run is there";
-    stream.resume = true;
-    stream.description = "another";
-    EXPECT_THROW(run(-1), std::runtime_error) << "not the same run";
-    stream.description = name;
-    EXPECT_THROW(run(32), Killed);
-    const StreamResult resumed = run(-1);
-    EXPECT_EQ(resumed.resumed_from, 31);
-    EXPECT_TRUE(at::equal(resumed.chains.positions, whole.positions)) << name;
-    EXPECT_TRUE(at::equal(resumed.chains.steps, whole.steps));
-    EXPECT_EQ(resumed.chains.chains.num_evaluations, whole.chains.num_evaluations);
-    EXPECT_FALSE(fs::exists(stream.file.string() + ".partial"));
-    const io::NamedArrays arrays = io::read_npz(stream.file);
-    EXPECT_TRUE(at::equal(io::to_tensor(arrays.at("positions")), whole.positions));
-    EXPECT_EQ(arrays.contains("acceptance"), kernel.adjustment != Adjustment::kNone);
-  }
+distributions::GaussianMixture distant_modes() {
+  return {f64({0.3, 0.7}), f64({-2.0, 0.0, 2.0, 0.5}).view({2, 2}),
+          f64({0.5, 0.2, 0.2, 0.4, 0.3, -0.1, -0.1, 0.6}).view({2, 2, 2})};
 }
 
 TEST(Annealed, GeneratesBothModesFromNoise) {
-  const distributions::GaussianMixture density = two_chain_modes();
+  const distributions::GaussianMixture density = distant_modes();
   constexpr int64_t kChains = 4000;
   const at::Tensor x0 = 4 * at::randn({kChains, 2}, base::make_generator(2, "start"), at::kDouble);
   const AnnealOptions options{
       .sigmas = geometric_ladder(4, 0.1, 12), .steps_per_level = 20, .seed = 3};
   for (const char* name : {"langevin", "ozaki"}) {
-    const AnnealResult result = run_annealed({&density}, find_kernel(name), x0, {}, options);
+    const AnnealResult result = run_annealed(on(density, 0), find_kernel(name), x0, {}, options);
     EXPECT_EQ(result.chains.step, 240);
     const at::Tensor right = (result.samples.select(1, 0) > 0).to(at::kDouble);
     // Annealing is not exact: the share of the right mode is near its weight, 0.7.
@@ -151,7 +102,7 @@ TEST(Annealed, GeneratesBothModesFromNoise) {
     EXPECT_NEAR(result.samples.select(1, 1).mean().item<double>(), 0.35, 0.08) << name;
   }
   EXPECT_THROW(geometric_ladder(1, 2, 5), std::domain_error);
-  EXPECT_THROW(run_annealed({&density}, find_kernel("ozaki"), x0, {}, {.sigmas = {0.1, 1.0}}),
+  EXPECT_THROW(run_annealed(on(density, 0), find_kernel("ozaki"), x0, {}, {.sigmas = {0.1, 1.0}}),
                std::invalid_argument);
 }
 

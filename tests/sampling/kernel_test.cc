@@ -1,14 +1,13 @@
 // Unadjusted kernels: Ozaki is exact on a Gaussian for every step size and structure, Langevin has
-// the bias that theory gives it; and what every kernel must do.
+// the bias that theory gives it. What every kernel must do: conformance_test.cc.
 #include "scorejet/sampling/kernel.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/sampling/chains.h"
-#include "scorejet/score/autodiff_field.h"
+#include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {
 namespace {
@@ -51,7 +50,7 @@ SymmetricOperator low_rank_curvature() {
 at::Tensor one_step(const char* kernel_name, const score::ScoreField& field, const at::Tensor& x,
                     const KernelOptions& options, StepInfo* info = nullptr, uint64_t seed = 1) {
   const Kernel& kernel = find_kernel(kernel_name);
-  const Target target{&field};
+  const Target target = on(field, 0);
   const ChainState state = init(kernel, target, x);
   const at::Tensor step_size = at::full({x.size(0)}, options.step_size, x.options());
   const Step result = step(kernel, {target, state, step_size, Noise(seed, x.size(0), 1), options});
@@ -89,7 +88,7 @@ TEST(Ozaki, OneStepOnGaussianIsExact) {
       return std::pair(function((epsilon * lambda).exp()).matmul(x0),
                        function(at::expm1(2 * epsilon * lambda) / lambda));
     };
-    const KernelOptions options{.step_size = epsilon, .tolerance = 1e-9};
+    const KernelOptions options{.step_size = epsilon, .values = {{"tolerance", 1e-9}}};
     const auto [mean, covariance] = exact(curvature.dense()[0]);
     const at::Tensor by_dense = one_step("ozaki", dense, x, options);
     const at::Tensor by_low_rank = one_step("ozaki", low, x, options);
@@ -108,9 +107,10 @@ TEST(Ozaki, OneStepOnGaussianIsExact) {
 TEST(Ozaki, TendsToLangevinAndReportsItsBound) {
   const Quadratic field(low_rank_curvature());
   const at::Tensor x = at::randn({4, 6}, at::kDouble);
-  const KernelOptions tiny{.step_size = 1e-8, .tolerance = 1e-10};
+  const KernelOptions tiny{.step_size = 1e-8};
+  const KernelOptions tight{.step_size = 1e-8, .values = {{"tolerance", 1e-10}}};
   const at::Tensor difference =
-      one_step("ozaki", field, x, tiny) - one_step("langevin", field, x, tiny);
+      one_step("ozaki", field, x, tight) - one_step("langevin", field, x, tiny);
   EXPECT_LT(difference.abs().max().item<double>(), 1e-10);  // O(ε^{3/2})
   const Quadratic positive(SymmetricOperator::from_diagonal(at::full({1, 6}, 50.0, at::kDouble)));
   StepInfo info;
@@ -127,7 +127,7 @@ TEST(Langevin, HasTheBiasOfItsStepSize) {
   constexpr int64_t kChains = 20000;
   const double epsilon = 0.3;
   const at::Tensor x0 = at::randn({kChains, 3}, at::kDouble) / lambda.sqrt();
-  const ChainResult result = run_chains({&field}, find_kernel("langevin"), x0,
+  const ChainResult result = run_chains(on(field, 0), find_kernel("langevin"), x0,
                                         {.step_size = epsilon}, {.num_steps = 60, .thin = 60});
   const at::Tensor expected = 1 / (lambda * (1 - epsilon * lambda / 2));
   const at::Tensor found = result.positions.select(1, 1).var(0);
@@ -157,55 +157,23 @@ TEST(Noise, IsNormalUniformAndItsOwn) {
   EXPECT_FALSE(at::equal(u, Noise(3, 20000, 7).uniform(1, at::kDouble)));
 }
 
-distributions::GaussianMixture two_modes() {
-  const at::TensorOptions f64(at::kDouble);
-  return {at::tensor({0.3, 0.7}, f64), at::tensor({-1.0, 0.0, 1.0, 0.5}, f64).view({2, 2}),
-          at::tensor({0.5, 0.2, 0.2, 0.4, 0.3, -0.1, -0.1, 0.6}, f64).view({2, 2, 2})};
-}
-
-// What every kernel of the list must do.
-TEST(Kernels, CourseOfAChainDoesNotDependOnItsNeighbours) {
-  const distributions::GaussianMixture density = two_modes();
-  const Target target{&density, 0.1, [&](const at::Tensor& x, double sigma) {
-                        return density.log_density(x, at::full({}, sigma, x.options()));
-                      }};
-  const at::Tensor x0 = at::randn({5, 2}, at::kDouble);
-  const ChainOptions options{.num_steps = 10, .warmup = 6, .thin = 5, .seed = 3};
-  for (const Kernel& kernel : kernels()) {
-    SCOPED_TRACE(kernel.name);
-    const auto all = run_chains(target, kernel, x0, {.step_size = 0.1}, options);
-    const auto few = run_chains(target, kernel, x0.narrow(0, 0, 2), {.step_size = 0.1}, options);
-    EXPECT_EQ(all.positions.sizes(), at::IntArrayRef({5, 3, 2}));
-    EXPECT_TRUE(at::allclose(all.positions.narrow(0, 0, 2), few.positions, 1e-9, 1e-12));
-    EXPECT_EQ(all.chains.stopped_at.max().item<int64_t>(), -1);
-    EXPECT_GT(all.chains.state.x.std().item<double>(), 0.1);
-    EXPECT_EQ(all.acceptance().defined(), kernel.adjustment != Adjustment::kNone);
-    const int64_t evaluations = std::string(kernel.name) == "hmc" ? 10 : 1;
-    EXPECT_EQ(all.chains.num_evaluations, 5 * (1 + 16 * evaluations));
+// The scores of a density whose log p is not known.
+class ScoresAlone : public score::ScoreField {
+ public:
+  int64_t dim() const override { return 2; }
+  int max_order() const override { return 3; }
+  using ScoreField::evaluate;
+  score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override {
+    return density_.evaluate(x, sigma, order);
   }
-}
 
-// Any field will do: here s2 by automatic differentiation of s1, beside the exact one.
-TEST(Kernels, RunOnAnyField) {
-  const distributions::GaussianMixture density = two_modes();
-  const score::AutodiffField autodiff(density);
-  const auto log_density = [&](const at::Tensor& x, double sigma) {
-    return density.log_density(x, at::full({}, sigma, x.options()));
-  };
-  const at::Tensor x0 = at::randn({4, 2}, at::kDouble);
-  for (const Kernel& kernel : kernels()) {
-    const auto run = [&](const score::ScoreField& field) {
-      return run_chains({&field, 0.1, log_density}, kernel, x0, {.step_size = 0.1},
-                        {.num_steps = 8})
-          .positions;
-    };
-    EXPECT_LT((run(density) - run(autodiff)).abs().max().item<double>(), 1e-9) << kernel.name;
-  }
-}
+ private:
+  distributions::GaussianMixture density_ = two_modes();
+};
 
 TEST(Kernels, RefuseWhatTheyCannotDo) {
-  const distributions::GaussianMixture density = two_modes();
-  const Target target{&density, 0.1};
+  const ScoresAlone scores;
+  const Target target = on(scores, 0.1);
   const at::Tensor x0 = at::randn({5, 2}, at::kDouble);
   const Kernel& langevin = find_kernel("langevin");
   at::Tensor bad = x0.clone();
@@ -216,6 +184,7 @@ TEST(Kernels, RefuseWhatTheyCannotDo) {
   EXPECT_THROW(run_chains(target, langevin, x0.narrow(1, 0, 1), {}, {}), std::invalid_argument);
   EXPECT_THROW(run_chains(target, find_kernel("mala"), x0, {}, {}), std::invalid_argument)
       << "no log p";
+  EXPECT_THROW(scores.log_density(x0, at::full({}, 0.1, at::kDouble)), std::invalid_argument);
   EXPECT_THROW(default_step_size(langevin, 0), std::invalid_argument);
 }
 

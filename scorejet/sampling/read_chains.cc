@@ -1,4 +1,5 @@
-#include "apps/chains_input.h"
+// Files of chains as they are read back: what arrays they may hold, and what is checked. They are
+// written in chain_file.cc.
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -12,11 +13,12 @@
 #include "scorejet/io/npy.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
+#include "scorejet/sampling/chain_file.h"
 
-namespace scorejet::apps {
+namespace scorejet::sampling {
 namespace {
 
-constexpr const char* kWhere = "diagnose";
+constexpr const char* kReadWhere = "diagnose";
 constexpr int64_t kMinDraws = 4;  // below it there is no R-hat
 
 io::NamedArrays read_arrays(const std::filesystem::path& path) {
@@ -34,7 +36,7 @@ io::NamedArrays read_arrays(const std::filesystem::path& path) {
   if (!arrays.contains("positions")) {
     std::vector<std::string> names;
     for (const auto& [name, array] : arrays) names.push_back(name);
-    base::fail_runtime(kWhere, "{} must hold an array called positions, or one array; got {}",
+    base::fail_runtime(kReadWhere, "{} must hold an array called positions, or one array; got {}",
                        path.string(),
                        names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
   }
@@ -45,12 +47,13 @@ at::Tensor read_positions(const std::filesystem::path& path, const io::NdArray& 
   const auto found = [&] { return io::shape_string(array.shape); };
   const size_t dims = array.shape.size();
   if (dims != 2 && dims != 3) {
-    base::fail_runtime(kWhere, "{}: positions must be [chains, kept, D] or [kept, D]; got {}",
+    base::fail_runtime(kReadWhere, "{}: positions must be [chains, kept, D] or [kept, D]; got {}",
                        path.string(), found());
   }
   const at::Tensor x = io::to_tensor(array);
   if (x.numel() == 0) {
-    base::fail_runtime(kWhere, "{}: positions must not be empty; got {}", path.string(), found());
+    base::fail_runtime(kReadWhere, "{}: positions must not be empty; got {}", path.string(),
+                       found());
   }
   const at::Tensor chains = dims == 2 ? x.unsqueeze(0) : x;
   return at::isFloatingType(x.scalar_type()) ? chains : chains.to(at::kDouble);
@@ -63,13 +66,13 @@ std::optional<at::Tensor> read_optional(const std::filesystem::path& path,
   const auto found = arrays.find(name);
   if (found == arrays.end()) return std::nullopt;
   if (found->second.num_elements() != size || found->second.shape.size() > 1) {
-    base::fail_runtime(kWhere, "{}: {} must have shape [{}]; got {}", path.string(), name, size,
+    base::fail_runtime(kReadWhere, "{}: {} must have shape [{}]; got {}", path.string(), name, size,
                        io::shape_string(found->second.shape));
   }
   return io::to_tensor(found->second).reshape({size}).to(dtype);
 }
 
-std::vector<int64_t> to_vector(const at::Tensor& x) {
+std::vector<int64_t> to_integers(const at::Tensor& x) {
   return {x.data_ptr<int64_t>(), x.data_ptr<int64_t>() + x.numel()};
 }
 
@@ -77,11 +80,11 @@ std::vector<int64_t> to_vector(const at::Tensor& x) {
 std::vector<int64_t> read_steps(const std::filesystem::path& path, const io::NamedArrays& arrays,
                                 int64_t kept) {
   const auto given = read_optional(path, arrays, "steps", kept, at::kLong);
-  const std::vector<int64_t> steps = to_vector(given ? *given : at::arange(kept, at::kLong));
+  const std::vector<int64_t> steps = to_integers(given ? *given : at::arange(kept, at::kLong));
   for (size_t i = 1; i < steps.size(); ++i) {
     const int64_t gap = steps[i] - steps[i - 1];
     if (gap < 1 || gap != steps[1] - steps[0]) {
-      base::fail_runtime(kWhere, "{}: steps must rise evenly; got {} after {} at index {}",
+      base::fail_runtime(kReadWhere, "{}: steps must rise evenly; got {} after {} at index {}",
                          path.string(), steps[i], steps[i - 1], i);
     }
   }
@@ -92,7 +95,7 @@ std::vector<int64_t> read_steps(const std::filesystem::path& path, const io::Nam
 
 ChainFile read_chains(const std::filesystem::path& path, double burn_in) {
   if (!(burn_in >= 0 && burn_in < 1)) {
-    base::fail_argument(kWhere, "--burn-in must lie in [0, 1); got {}", burn_in);
+    base::fail_argument(kReadWhere, "--burn-in must lie in [0, 1); got {}", burn_in);
   }
   const io::NamedArrays arrays = read_arrays(path);
   const at::Tensor all = read_positions(path, arrays.at("positions"));
@@ -104,7 +107,7 @@ ChainFile read_chains(const std::filesystem::path& path, double burn_in) {
     (lost ? file.diverged : file.chains).push_back(c);
   }
   if (file.chains.empty()) {
-    base::fail_runtime(kWhere, "{} must hold a chain that did not diverge; all {} did",
+    base::fail_runtime(kReadWhere, "{} must hold a chain that did not diverge; all {} did",
                        path.string(), num_chains);
   }
   const std::vector<int64_t> steps = read_steps(path, arrays, kept);
@@ -112,7 +115,7 @@ ChainFile read_chains(const std::filesystem::path& path, double burn_in) {
   file.num_dropped =
       std::max<int64_t>(1, std::llround(std::floor(burn_in * static_cast<double>(kept))));
   if (kept - file.num_dropped < kMinDraws) {
-    base::fail_runtime(kWhere,
+    base::fail_runtime(kReadWhere,
                        "{} must leave at least {} positions of each chain; got {}, {} dropped",
                        path.string(), kMinDraws, kept, file.num_dropped);
   }
@@ -131,4 +134,4 @@ ChainFile read_chains(const std::filesystem::path& path, double burn_in) {
   return file;
 }
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::sampling

@@ -1,11 +1,10 @@
-#include "apps/sample_target.h"
+#include "scorejet/tasks/sample_target.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <filesystem>
 
-#include "apps/commands.h"
 #include "scorejet/base/error.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/data/dataset.h"
@@ -14,7 +13,7 @@
 #include "scorejet/score/torchscript_field.h"
 #include "scorejet/training/run_folder.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 namespace {
 
 namespace fs = std::filesystem;
@@ -43,15 +42,16 @@ at::Tensor starting_rows(const TargetRequest& request, const data::Dataset& data
 }
 
 // Clean points plus noise are points of p_sigma.
-at::Tensor add_noise(const TargetRequest& request, const at::Tensor& x) {
+at::Tensor add_start_noise(const TargetRequest& request, const at::Tensor& x) {
   return x + request.sigma * at::randn(x.sizes(), start_generator(request), x.options());
 }
 
-SampleTarget open_run(const TargetRequest& request) {
-  auto run = std::make_shared<training::Run>(training::load_run(request.name, request.device));
-  print_notice(training::sigma_notice(*run, request.sigma));
+SampleTarget open_run(const TargetRequest& request, const base::Listener& listener) {
+  const auto run =
+      std::make_shared<training::Run>(training::load_run(request.name, request.device));
+  listener.on_notice(training::sigma_notice(*run, request.sigma));
   SampleTarget result;
-  result.target.field = run->model.get();
+  result.target.field = {run, run->model.get()};
   result.image_shape = run->model->options().network.image_shape;
   result.device = run->model->data_mean().device();
   result.sigma_max = std::max(run->config.noise.sigma, run->config.noise.sigma_max);
@@ -62,27 +62,23 @@ SampleTarget open_run(const TargetRequest& request) {
   if (request.start.empty() && request.init == "data") {
     const data::DatasetSplits splits =
         data::load_splits(run->config.data.name, run->config.data.dir, run->config.data.validation);
-    result.x0 = add_noise(request, starting_rows(request, splits.test, "test samples"));
+    result.x0 = add_start_noise(request, starting_rows(request, splits.test, "test samples"));
   }
-  result.owned.push_back(run);
   return result;
 }
 
 SampleTarget open_density(const TargetRequest& request) {
-  std::shared_ptr<distributions::Distribution> density = distributions::make_planar(request.name);
+  const std::shared_ptr<const distributions::Distribution> density =
+      distributions::make_planar(request.name);
   SampleTarget result;
-  result.target.field = density.get();
-  result.target.log_density = [d = density.get()](const at::Tensor& x, double sigma) {
-    return d->log_density(x, at::full({}, sigma, x.options()));
-  };
+  result.target.field = density;
   result.identity = request.name;
   const at::Tensor probe = density->sample(10000, base::make_generator(0, "moments"));
   result.from_noise = gaussian_start(request, probe.mean(0), probe.var(0));
   if (request.start.empty() && request.init == "data") {
     const at::Generator generator = base::make_generator(request.seed, "chain starts, clean");
-    result.x0 = add_noise(request, density->sample(request.chains, generator));
+    result.x0 = add_start_noise(request, density->sample(request.chains, generator));
   }
-  result.owned.push_back(density);
   return result;
 }
 
@@ -93,23 +89,22 @@ SampleTarget open_torchscript(const TargetRequest& request) {
   const data::Dataset start = data::load_file(request.start);
   const std::vector<int64_t> shape =
       start.is_image() ? start.image_shape : std::vector<int64_t>{start.dim()};
-  auto field = std::make_shared<score::TorchScriptField>(
+  const auto field = std::make_shared<score::TorchScriptField>(
       request.name, score::TorchScriptOptions{.predicts = score::parse_prediction(request.predicts),
                                               .sample_shape = shape});
   SampleTarget result;
-  result.target.field = field.get();
+  result.target.field = field;
   result.image_shape = start.image_shape;
   result.identity = fs::weakly_canonical(request.name).string();
   const at::Tensor x = start.slice(0, start.size());
   field->probe(x, request.sigma, /*differentiable=*/request.order > 1);
   result.from_noise = gaussian_start(request, x.mean(0), x.var(0, false));
-  result.owned.push_back(field);
   return result;
 }
 
 }  // namespace
 
-SampleTarget open_target(const TargetRequest& request) {
+SampleTarget open_target(const TargetRequest& request, const base::Listener& listener) {
   if (request.init != "data" && request.init != "noise") {
     base::fail_argument("sample", "--init must be data or noise; got \"{}\"", request.init);
   }
@@ -122,7 +117,7 @@ SampleTarget open_target(const TargetRequest& request) {
   } else if (is_density && !fs::exists(request.name)) {
     result = open_density(request);
   } else if (fs::exists(request.name)) {
-    result = open_run(request);
+    result = open_run(request, listener);
   } else {
     base::fail_argument("sample",
                         "{} must be a run folder, a TorchScript file or one of {}; there is none",
@@ -131,19 +126,17 @@ SampleTarget open_target(const TargetRequest& request) {
   result.target.sigma = request.sigma;
   if (!request.start.empty()) {
     const data::Dataset start = data::load_file(request.start);
-    print_notice(start.notice);
+    listener.on_notice(start.notice);
     result.x0 = starting_rows(request, start, "rows of " + request.start);
   } else if (request.init == "noise") {
     result.x0 = result.from_noise(request.sigma);
   }
   if (result.x0.defined()) result.x0 = result.x0.to(result.device);
   if (request.order > result.target.field->max_order()) {
-    print_notice("s2 is dense, by automatic differentiation of s1: D backward passes a step");
-    auto second = std::make_shared<score::AutodiffField>(*result.target.field);
-    result.target.field = second.get();
-    result.owned.push_back(second);
+    listener.on_notice("s2 is dense, by automatic differentiation of s1: D backward passes a step");
+    result.target.field = std::make_shared<score::AutodiffField>(result.target.field);
   }
   return result;
 }
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::tasks

@@ -1,4 +1,4 @@
-// What `scorejet sample` runs on: a run folder, a density of the plane by name, or a TorchScript
+// What chains run on: a run folder, a density of the plane by name, or a TorchScript
 // file. Add a kind of target in sample_target.cc.
 #pragma once
 
@@ -6,13 +6,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "scorejet/base/listener.h"
 #include "scorejet/sampling/target.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 
 struct TargetRequest {
   std::string name;                // run folder, density or file
@@ -35,10 +35,10 @@ struct SampleTarget {
   at::Tensor x0;         // [chains, D]
   // Starting points at the noise level `sigma`, Gaussian, of the data's mean and variance.
   std::function<at::Tensor(double sigma)> from_noise;
-  std::vector<std::shared_ptr<void>> owned;  // what the target points to
 };
 
+// Notices: a sigma that the run was not trained for; s2 by automatic differentiation.
 // Errors: std::invalid_argument and std::runtime_error naming the option or the file.
-SampleTarget open_target(const TargetRequest& request);
+SampleTarget open_target(const TargetRequest& request, const base::Listener& listener);
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::tasks
