@@ -16,7 +16,7 @@ fi
 [ -f "$run/denoise/metrics.json" ] ||
   $scorejet denoise "$run" test --sigma 0.5 --pcs 20 --samples 2 --limit 1000 --baseline --out "$run/denoise"
 [ -f "$run/sample/metrics.json" ] ||
-  $scorejet sample "$run" --kernel langevin,ozaki --step-size 0.2 --steps 200 --chains 8 --sigma 0.5 \
+  $scorejet sample "$run" --kernel langevin,line-ozaki-diagonal --warmup 100 --steps 400 --chains 8 --sigma 0.5 \
     --out "$run/sample"
 $scorejet report "$run"
 echo "done; open $PWD/$run/report.html"
