@@ -17,7 +17,7 @@ namespace scorejet::tasks {
 struct TargetRequest {
   std::string name;                // run folder, density or file
   std::string predicts = "score";  // TorchScript: score, clean or noise
-  std::string start;               // a file of starting points, or empty
+  std::string start = {};          // a file of starting points, or empty
   std::string init = "data";       // data or noise, where `start` is empty
   std::string device = "auto";     // of a run
   double sigma = 0;
