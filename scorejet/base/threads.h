@@ -20,7 +20,7 @@ void configure_process();
 
 // OpenBLAS chooses its kernels when it is loaded, and falls back to those of 2004 on a CPU that it
 // does not recognise. If that happened, sets OPENBLAS_CORETYPE and executes the program `argv`
-// anew. Otherwise, if the variable is set already, or if the program cannot be started, it returns.
+// anew. Returns if not, if the variable is set already, or if the program cannot be started.
 // Costs one more start of LibTorch: for programs that run long. Call it first in main().
 void restart_with_known_blas(char** argv);
 
