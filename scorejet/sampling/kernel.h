@@ -78,11 +78,12 @@ struct Kernel {
 // With H = s2(x), φ₁(t) = (eᵗ − 1)/t, z standard normal:
 //
 // langevin: x' = x + ε s1 + √(2ε) z (unadjusted Langevin, Euler-Maruyama).
-// ozaki: x' = x + ε φ₁(εH) s1 + (2ε φ₁(2εH))^{1/2} z: the exact transition of the diffusion whose
-//   drift is linearised at x (Ozaki 1992); exact for every ε on a Gaussian, Langevin as ε → 0. H is
-//   dense, diagonal or low rank; no inverse is taken. Where H has an eigenvalue λ > max_growth/ε
-//   the linearised flow would explode: ελ is taken as max_growth there (2 max_growth in the noise)
-//   and the chain is counted in StepInfo::bounded.
+// ozaki: x' = x + ε φ₁(εH) s1 + (2ε φ₁(2εH))^{1/2} z: the exact transition of the diffusion with
+// its
+//   drift linearised at x (Ozaki 1992); exact for every ε on a Gaussian, Langevin as ε → 0. Dense,
+//   diagonal and low-rank H; never an inverse. Where H has an eigenvalue λ > max_growth/ε the
+//   linearised flow would explode: ελ is taken as max_growth there (2 max_growth in the noise) and
+//   the chain is counted in StepInfo::bounded.
 // ozaki-diagonal: the same with the diagonal of H alone, O(D).
 // mala, metropolis-ozaki, metropolis-ozaki-diagonal: these as proposals, accepted by Metropolis and
 //   Hastings (mala: Roberts & Tweedie 1996). They need log p. metropolis-ozaki takes the
@@ -91,8 +92,9 @@ struct Kernel {
 //   d = x' − x, f(t) = s1(x + td)·d, f' = dᵀ s2 d, the difference ∫₀¹ f dt is taken by Hermite's
 //   rule ½(f₀ + f₁) + (f₀' − f₁')/12 on each of line_panels = n pieces: exact on Gaussians; else
 //   its error is about ∂⁵ log p/∂d⁵ / (720 n⁴). One piece needs no evaluation beyond that at x', n
-//   take n − 1 more. A learned s1 is in general the gradient of no density: then the chain's law is
-//   near that of a density, and equal to none.
+//   take n − 1 more. What it integrates is s1 along that line: learned scores, of no density in
+//   general, have no exact answer to be wrong about, and the chain's law is near, not equal to, any
+//   p.
 // hmc: leapfrog_steps of size √(2ε) u, u uniform on (0.8, 1.2), then Metropolis (Neal 2011). One
 //   leapfrog step with u = 1 is mala. It needs log p.
 //
@@ -109,9 +111,9 @@ ChainState init(const Kernel& kernel, const Target& target, const at::Tensor& x)
 // One transition of every chain.
 Step step(const Kernel& kernel, const StepInput& input);
 
-// ε where nobody chose one, from σ alone (docs/guide/sample.md): 0.1 σ² for kernels of first order
-// (no curvature of p_sigma lies below −1/σ², so that on a Gaussian no variance of Langevin's is
-// more than 1/0.95 too large), 0.2 σ² for the others. Adjusted kernels adapt from there. Errors:
+// ε where none was chosen, from σ (docs/guide/sample.md): 0.1 σ² for kernels of first order (no
+// curvature of p_sigma lies below −1/σ², so that on a Gaussian no variance of Langevin's is more
+// than 1/0.95 too large), 0.2 σ² for the others. Adjusted kernels adapt from there. Errors:
 // std::invalid_argument when sigma is 0.
 double default_step_size(const Kernel& kernel, double sigma);
 
