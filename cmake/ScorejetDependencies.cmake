@@ -1,4 +1,4 @@
-# Finds what scorejet builds on. Add a dependency here and its reason to docs/DEPENDENCIES.md.
+# Finds what scorejet builds on. Add a dependency here and its reason to docs/reference/dependencies.md.
 # LibTorch: from CMAKE_PREFIX_PATH, else the system's (libtorch-dev), else the one of python3.
 find_package(Torch QUIET)
 if(NOT Torch_FOUND)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs, with apt, whatever of the build's packages is missing (docs/DEPENDENCIES.md). Sourced by the
+# Installs, with apt, whatever of the build's packages is missing (docs/reference/dependencies.md). Sourced by the
 # other scripts; safe to call again and again.
 set -euo pipefail
 packages=(g++ cmake ninja-build ccache lld pkg-config libtorch-dev libopenblas-openmp-dev libfmt-dev

@@ -18,10 +18,10 @@ int num_threads();
 // quarter of a small training step. Call once, before any tensor work; a library user need not.
 void configure_process();
 
-// Starts the program `argv` once more with OPENBLAS_CORETYPE set, which is read when OpenBLAS is
-// loaded, where that does not know the processor; a set one is kept. It costs as long as loading
-// LibTorch does: for programs that run long. Call it first in main(). Returns where all is well, or
-// nothing can be done.
+// OpenBLAS chooses its kernels when it is loaded, and falls back to those of 2004 on a CPU that it
+// does not recognise. If that happened, sets OPENBLAS_CORETYPE and executes the program `argv`
+// anew. Returns if not, if the variable is set already, or if the program cannot be started.
+// Costs one more start of LibTorch: for programs that run long. Call it first in main().
 void restart_with_known_blas(char** argv);
 
 // What OPENBLAS_CORETYPE should be for a processor of this level, empty to leave it. `chosen`:

@@ -121,7 +121,7 @@ Rows measure_size(const SpeedSize& size, const std::vector<int64_t>& wanted, std
 void speed(const ReproduceOptions& options) {
   const std::vector<int64_t> ranks =
       options.fast ? std::vector<int64_t>{20, 50} : std::vector<int64_t>{20, 50, 200, 1000};
-  // At the default width and at that of docs/posterior.md.
+  // At the default width and at that of docs/evidence/posterior.md.
   std::vector<SpeedSize> sizes{{{1, 28, 28}, 2, 32}};
   if (!options.fast) {
     sizes.push_back({{1, 28, 28}, 2, 64});

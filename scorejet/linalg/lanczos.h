@@ -62,8 +62,8 @@ struct EigenPairs {
 
 // The k largest eigenvalues and their eigenvectors of each operator of the batch: Lanczos for low
 // rank, chain by chain on the CPU (eigen_cpu.cc); eigh for dense ones; sorting for diagonal ones.
-// Signs as fix_signs() leaves them. On the CPU a low-rank row's answer
-// does not depend on which others it came with. Errors: std::invalid_argument unless 1 <= k <= D.
+// Signs as fix_signs() leaves them. On the CPU a low-rank row's answer does not depend on which
+// others it came with. Errors: std::invalid_argument unless 1 <= k <= D.
 EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOptions& options = {});
 
 // Vectors [B, D, k] of the same lines whose entry of largest magnitude is positive.

@@ -5,11 +5,10 @@
 
 namespace scorejet::nets {
 
-// x Wᵀ + b as at::linear gives it, with the same gradients. Where a backward pass that is not
-// itself differentiated is to accumulate into W.grad() and finds it there, the product adds to it
-// in place: no temporary of W's size, no pass to
-// add it. (So autograd::grad() of a W that has a .grad() finds nothing to return.) Shapes: x [B,
-// in]; weight [out, in]; bias [out].
+// x Wᵀ + b as at::linear gives it, with the same gradients. A backward pass that is not itself
+// differentiated adds the weight's gradient to an existing W.grad() in place: it makes no temporary
+// of W's size, and no pass to add it. (So autograd::grad() of a W that has a .grad() finds nothing
+// to return.) Shapes: x [B, in]; weight [out, in]; bias [out].
 at::Tensor direct_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 }  // namespace scorejet::nets

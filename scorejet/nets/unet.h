@@ -1,9 +1,8 @@
 // The network for images: a small residual U-Net on folded pixels (patch x patch pixels become
 // channels, so that the finest level works at reduced resolution), no normalisation layers,
-// channels-last convolutions. The second-order head emits the diagonal map and mixes the r columns
-// of the factor from shared maps (mixed_maps.h): the directions in which an image may differ are
-// what its edges leave open, in combinations that only the whole of it decides, and which column
-// stands for which of them depends on the place too.
+// channels-last convolutions. The s2 head emits the diagonal as one map, and makes each of the r
+// factor columns as a mixture of a few shared maps (mixed_maps.h). The mixing weights come from a
+// half-resolution map plus a positional encoding, so they vary over the image.
 #pragma once
 
 #include <torch/nn/modules/conv.h>

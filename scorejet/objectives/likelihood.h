@@ -15,8 +15,7 @@ namespace scorejet::objectives {
 // centred form large ones in absolute size. A proper scoring rule (Dawid and Sebastiani 1999).
 // Shapes: s1, z [B, D]; sigma [B]. Errors: std::invalid_argument for shapes; std::domain_error for
 // a C that is not positive definite (a free parameterisation), naming the row; off the CPU its loss
-// is NaN. Cost: O(B D r²) in
-// float64 for low rank (Woodbury), O(B D³) when dense.
+// is NaN. Cost: O(B D r²) in float64 for low rank (Woodbury), O(B D³) when dense.
 at::Tensor likelihood_loss(const at::Tensor& s1, const linalg::SymmetricOperator& s2,
                            const at::Tensor& z, const at::Tensor& sigma);
 

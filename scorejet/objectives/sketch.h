@@ -28,23 +28,24 @@ constexpr double kSpanWeight = 4;         // of span_loss() beside leading_loss(
 at::Tensor leading_vectors(const linalg::SymmetricOperator& s2, const at::Tensor& w,
                            double evenness);
 
-// Which directions lead, whatever their size, per sample, [B]: ½ Σ over v of |j|² sin²∠(B Bᵀ v, j)
-// with j = v/σ² + J v, what the posterior covariance over σ⁴ makes of v. It is least where the span
-// of B is that of leading eigenvectors and B Bᵀ a multiple of the covariance there. |B Bᵀ v − j|²,
-// which has the same directions, is mostly about lengths, in which those that lead less are lost;
-// lengths are for a loss of samples. Moves the factor alone, and not its size. Shapes: v, jv
-// [B, m, D]; sigma [B]. Errors: std::invalid_argument for a structure without a factor or shapes.
+// B should point along the leading eigenvectors of the posterior covariance C. It should not take
+// their lengths from J, which inherits the error of s1. One product with J gives j = v/σ² + J v,
+// which is C v/σ⁴. The loss per sample, [B], is
+//   ½ Σ over v of |j|² sin²∠(B Bᵀ v, j),
+// zero where B spans eigenvectors of C and B Bᵀ is a multiple of C there. (|B Bᵀ v − j|²
+// favours the same directions, but is mostly about lengths, so weak directions would be lost.)
+// Moves the factor alone, and not its size. Shapes: v, jv [B, m, D]; sigma [B]. Errors:
+// std::invalid_argument for a structure without a factor or shapes.
 at::Tensor leading_loss(const linalg::SymmetricOperator& s2, const at::Tensor& v,
                         const at::Tensor& jv, const at::Tensor& sigma);
 
-// The span alone, per sample, [B]: −q Σ over v of ⟨P v, j⟩, P = B (BᵀB)⁻¹ Bᵀ, j as above and
-// q = Σ_i V_i²/Σ_i V_i of the variances over σ⁴ that s2 has, which gives it the units of
-// leading_loss(). With vectors of evenness 1/2, E v vᵀ = P D/r, each v gives −q D/r times the trace
-// of the covariance within the span on average, the variance that r directions hold: most where
-// they lead. There a direction counts by its eigenvalue, in leading_loss() by its square, so that
-// those that lead less are learned too; what turns within the span is nothing to it. For v in the
-// span of B its derivative in B is −q (I − P) j aᵀ with v = B a; taken so, it moves the factor
-// alone. Shapes and errors as leading_loss().
+// Minus the variance of C inside the span of B, per sample, [B]:
+//   −q Σ over v of ⟨P v, j⟩, P = B (BᵀB)⁻¹ Bᵀ, j as above,
+// with q = Σ_i V_i²/Σ_i V_i of the model's own variances over σ⁴, for the units of leading_loss().
+// That loss weighs a direction by λ², this one by λ, so that weak directions are learned too. A
+// rotation within the span leaves it unchanged. With vectors of evenness 1/2, E v vᵀ = P D/r: each
+// v gives −q D/r tr(P C)/σ⁴ on average. The derivative in B, for v = B a, is taken as
+// −q (I − P) j aᵀ, so that the factor alone moves. Shapes and errors as leading_loss().
 at::Tensor span_loss(const linalg::SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv,
                      const at::Tensor& sigma);
 

@@ -1,6 +1,6 @@
 // What `scorejet calibrate` leaves with a run, RUN/calibration.json: per σ the correction that
 // `denoise --calibrated` applies, and the measured figures with it and without. Change the file's
-// fields here and in docs/formats.md.
+// fields here and in docs/reference/formats.md.
 #pragma once
 
 #include <filesystem>

@@ -133,7 +133,7 @@ ChainState init(const Kernel& kernel, const Target& target, const at::Tensor& x,
 // One transition of every chain.
 Step step(const Kernel& kernel, const StepInput& input);
 
-// ε where nobody chose one, from σ alone (docs/sampling.md): 0.1 σ² for kernels of first order (no
+// ε where none was chosen, from σ (docs/guide/sample.md): 0.1 σ² for kernels of first order (no
 // curvature of p_sigma lies below −1/σ², so that on a Gaussian no variance of Langevin's is more
 // than 1/0.95 too large), 0.2 σ² for the others. Adjusted kernels adapt from there. Errors:
 // std::invalid_argument when sigma is 0.
