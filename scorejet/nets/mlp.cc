@@ -123,7 +123,7 @@ Mlp::Mlp(const NetworkShape& shape, const MlpOptions& options)
   if (shape.s3 != Structure::kLowRank) return;
   third_weights_ = register_own(3, "s3_weights", torch::nn::Linear(options.width, shape.s3_rank));
   third_factor_ =
-      register_module("s3_factor", torch::nn::Linear(options.width, shape.dim * shape.s3_rank));
+      register_own(3, "s3_factor", torch::nn::Linear(options.width, shape.dim * shape.s3_rank));
   zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <set>
 
 #include "scorejet/nets/network_options.h"
 #include "tests/scratch.h"
@@ -113,6 +114,71 @@ TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {
       options.s3 = Structure::kDiagonal;
       const auto diagonal = make_network(options);
       EXPECT_FALSE(diagonal->third_head(diagonal->features(x, noise, 3).third).weights.defined());
+    }
+  }
+}
+
+// What training relies on: whatever the first order does not use is declared the own of order 2 or
+// 3, a trunk of its own included, and nothing that it uses is. A family that forgets to would have
+// its head clipped with the shared trunk and frozen with s1.
+TEST(Network, DeclaresTheParametersThatServeOneOrderAlone) {
+  NetworkOptions known;
+  for (const Family* family : known.families()) {
+    for (const bool share : {true, false}) {
+      for (const bool first : {true, false}) {
+        NetworkOptions options = options_of(family->name(), share);
+        options.first = first;
+        options.s3 = Structure::kLowRank;
+        options.s3_rank = 3;
+        const std::string which = fmt::format("{} {} {}", family->name(), share, first);
+        const auto network = make_network(options);
+        const at::Tensor x = torch::randn({4, 288}), noise = torch::zeros({4});
+        const auto sum_of = [&](int order) {  // of every output of an order
+          const auto features = network->features(x, noise, 3);
+          if (order == 1) {
+            return first ? network->first_head(features.first).sum() : features.first.sum();
+          }
+          if (order == 2) {
+            const HessianOutputs out = network->second_head(features.second.detach());
+            return out.diagonal.sum() + out.factor.sum();
+          }
+          const ThirdOutputs out = network->third_head(features.third.detach());
+          return out.diagonal.sum() + out.weights.sum() + out.factor.sum();
+        };
+        const auto used = [&](int order) {
+          std::set<const void*> reached;
+          network->zero_grad();
+          sum_of(order).backward();
+          for (const at::Tensor& p : network->parameters()) {
+            if (p.grad().defined() && p.grad().abs().sum().item<double>() > 0) {
+              reached.insert(p.unsafeGetTensorImpl());
+            }
+          }
+          network->zero_grad();
+          for (at::Tensor p : network->parameters()) p.mutable_grad() = at::Tensor();
+          return reached;
+        };
+        torch::NoGradGuard no_grad;
+        for (at::Tensor p : network->parameters()) p.add_(0.1 * torch::randn_like(p));
+        torch::AutoGradMode enabled(true);
+        const auto by_first = used(1);
+        std::set<const void*> own;
+        for (const int order : {2, 3}) {
+          std::set<const void*> declared;
+          for (const at::Tensor& p : network->own_parameters(order)) {
+            declared.insert(p.unsafeGetTensorImpl());
+            EXPECT_EQ(by_first.count(p.unsafeGetTensorImpl()), 0u) << which << " order " << order;
+          }
+          for (const void* p : used(order)) {  // its head, as its features are held
+            EXPECT_EQ(declared.count(p), 1u) << which << " order " << order;
+          }
+          own.insert(declared.begin(), declared.end());
+        }
+        for (const auto& item : network->named_parameters()) {
+          const void* p = item.value().unsafeGetTensorImpl();
+          EXPECT_EQ(own.count(p) + by_first.count(p), 1u) << which << " " << item.key();
+        }
+      }
     }
   }
 }
