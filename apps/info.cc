@@ -1,4 +1,4 @@
-// scorejet info RUN
+// scorejet info RUN, scorejet info --settings
 #include <fmt/format.h>
 
 #include <memory>
@@ -12,8 +12,17 @@ void scorejet::apps::add_info(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("info", "What a run is.\n\nExample:\n  scorejet info runs/mnist");
   auto run = std::make_shared<std::string>();
-  command->add_option("run", *run, "run folder")->required();
-  command->callback([run] {
+  auto settings = std::make_shared<bool>(false);
+  CLI::Option* folder_option = command->add_option("run", *run, "run folder");
+  command
+      ->add_flag("--settings", *settings, "every setting of a run instead, as a page of Markdown")
+      ->excludes(folder_option);
+  command->callback([run, settings] {
+    if (*settings) {
+      fmt::print("{}", training::settings_page());
+      return;
+    }
+    if (run->empty()) throw CLI::RequiredError("run");
     const auto folder = training::RunFolder::open(*run);
     const auto facts = nlohmann::ordered_json::parse(io::read_text(folder.path() / "run.json"));
     for (const auto& [key, value] : facts.items()) {

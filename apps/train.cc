@@ -26,7 +26,8 @@ void scorejet::apps::add_train(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   command->add_option("config", options->config, "configuration, TOML")->required();
-  command->add_option("--set", options->settings, "override: key.path=value (repeatable)");
+  command->add_option("--set", options->settings,
+                      "override: key.path=value (repeatable); every key: scorejet info --settings");
   command->add_option("--out", options->out, "run folder")->capture_default_str();
   command->add_flag("--resume", options->train.resume, "go on from the run's checkpoint");
   command->add_option("--device", options->train.device, "auto, cpu, cuda or cuda:N")

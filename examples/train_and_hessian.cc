@@ -24,8 +24,8 @@ int main(int argc, char** argv) {
   training::RunConfig config;
   config.data.name = points;
   config.noise.sigma = 0.3;
-  config.model.s2 = "full";
-  config.model.width = 64;
+  config.model.network.s2 = nets::Structure::kFull;
+  config.model.network.mlp.width = 64;
   config.train.steps = 1000;
   config.train.batch = 256;
   config.train.learning_rate = 2e-3;

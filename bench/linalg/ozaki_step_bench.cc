@@ -81,7 +81,7 @@ models::ScoreModel make_model() {
   options.network.dim = kDim;
   options.network.image_shape = {1, kSide, kSide};
   options.network.rank = kRank;
-  options.network.channels = 16;
+  options.network.unet.channels = 16;
   return {options, at::zeros({kDim}), at::ones({kDim})};
 }
 

@@ -57,10 +57,10 @@ std::unique_ptr<models::ScoreModel> make_model(int64_t dim) {
   models::ScoreModelOptions options;
   options.network.kind = "mlp";
   options.network.dim = dim;
-  options.network.hessian = nets::Hessian::kDiagonal;
+  options.network.s2 = nets::Structure::kDiagonal;
   options.network.share_trunk = false;
-  options.network.width = 64;
-  options.network.depth = 1;
+  options.network.mlp.width = 64;
+  options.network.mlp.depth = 1;
   options.scale = models::OutputScale::kData;
   return std::make_unique<models::ScoreModel>(options, at::zeros({dim}), at::ones({dim}));
 }

@@ -15,7 +15,7 @@ namespace scorejet::experiments {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using nets::Hessian;
+using nets::Structure;
 using objectives::Form;
 
 // What every method is given on a problem, and the structures that s2 can have there.
@@ -193,11 +193,11 @@ FitOptions fit_options(const Budget& budget, const Method& method, int64_t rank,
                        int64_t seed) {
   FitOptions o;
   o.model.parameterisation = method.parameterisation;
-  o.model.network.width = budget.width;
-  o.model.network.hessian = !method.direct      ? Hessian::kNone
-                            : rank == kDiagonal ? Hessian::kDiagonal
-                            : rank == kFull     ? Hessian::kFull
-                                                : Hessian::kLowRank;
+  o.model.network.mlp.width = budget.width;
+  o.model.network.s2 = !method.direct      ? Structure::kNone
+                       : rank == kDiagonal ? Structure::kDiagonal
+                       : rank == kFull     ? Structure::kFull
+                                           : Structure::kLowRank;
   o.model.network.rank = rank > 0 ? rank : 1;
   o.loss.form = method.form;
   o.loss.variance_reduction = method.variance_reduction;
@@ -266,19 +266,18 @@ std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions& options) {
   struct Setting {
     const char* problem;
     double sigma;
-    nets::Third structure;
+    nets::Structure structure;
     int64_t rank, steps;
   };
-  using nets::Third;
-  std::vector<Setting> settings{{"eight", 0.5, Third::kFull, 0, 1000}};
+  std::vector<Setting> settings{{"eight", 0.5, Structure::kFull, 0, 1000}};
   if (options.fast) {
     settings[0].steps = 400;
   } else {
-    settings.insert(settings.end(), {{"eight", 0.5, Third::kLowRank, 8, 1000},
-                                     {"eight", 1.0, Third::kFull, 0, 1000},
-                                     {"logistic", 0.5, Third::kDiagonal, 0, 2000},
-                                     {"mixture", 0.1, Third::kLowRank, 20, 1000},
-                                     {"mixture", 0.5, Third::kLowRank, 20, 1000}});
+    settings.insert(settings.end(), {{"eight", 0.5, Structure::kLowRank, 8, 1000},
+                                     {"eight", 1.0, Structure::kFull, 0, 1000},
+                                     {"logistic", 0.5, Structure::kDiagonal, 0, 2000},
+                                     {"mixture", 0.1, Structure::kLowRank, 20, 1000},
+                                     {"mixture", 0.5, Structure::kLowRank, 20, 1000}});
   }
   const Method centred{"centred"};
   std::vector<AccuracyTask> tasks;
@@ -290,12 +289,12 @@ std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions& options) {
         AccuracyTask task =
             second_order_task(budget, centred, budget.ranks.back(), setting.sigma, seed, 0, 0);
         FitOptions fitting = fit_options(budget, centred, budget.ranks.back(), setting.sigma, seed);
-        fitting.model.network.third = setting.structure;
-        fitting.model.network.third_rank = std::max<int64_t>(setting.rank, 1);
+        fitting.model.network.s3 = setting.structure;
+        fitting.model.network.s3_rank = std::max<int64_t>(setting.rank, 1);
         fitting.loss.gamma3 = 1;
         task.row["method"] = "third_order";
         task.row["rank"] =
-            setting.structure == Third::kFull ? rank_name(kFull) : rank_name(setting.rank);
+            setting.structure == Structure::kFull ? rank_name(kFull) : rank_name(setting.rank);
         const int64_t points = num_points(options);
         task.task.key = fmt::format("{} {} points {}", task.row.dump(), task.task.key, points);
         task.task.run = [fitting, points, name = std::string(setting.problem),

@@ -235,13 +235,13 @@ Results measure_all(const DenoisingLab& lab) {
   const char* direct_way = "direct s2: mean, sd, 5 components";
   std::vector<Entry> entries;
   for (const double sigma : plan.sigmas) {
-    entries.push_back({sigma, fmt::format("direct s2, rank {}", plan.model.model.rank), kMain,
-                       direct_way, direct_task(lab, kMain, sigma)});
+    entries.push_back({sigma, fmt::format("direct s2, rank {}", plan.model.model.network.rank),
+                       kMain, direct_way, direct_task(lab, kMain, sigma)});
     for (const SideModel& side : plan.sides) {
       if (!side.conditioned && side.config.noise.sigma != sigma) continue;
-      const std::string structure = side.config.model.s2 == "diagonal"
+      const std::string structure = side.config.model.network.s2 == nets::Structure::kDiagonal
                                         ? "diagonal"
-                                        : fmt::format("rank {}", side.config.model.rank);
+                                        : fmt::format("rank {}", side.config.model.network.rank);
       const char* note = !side.conditioned        ? ", this sigma alone"
                          : side.name == plan.twin ? ", their twin"
                                                   : "";

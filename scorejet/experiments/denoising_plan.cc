@@ -10,10 +10,10 @@ void add_structures(DenoisingPlan& plan, int64_t steps) {
   training::RunConfig config = plan.model;
   config.train.steps = steps;
   for (const int64_t rank : {5, 20, 50}) {
-    config.model.rank = rank;
+    config.model.network.rank = rank;
     plan.sides.push_back({fmt::format("rank{}", rank), config});
   }
-  config.model.s2 = "diagonal";
+  config.model.network.s2 = nets::Structure::kDiagonal;
   config.loss.leading = 0;
   plan.sides.push_back({"diagonal", config});
 }
@@ -37,8 +37,9 @@ DenoisingPlan common_settings(const std::string& data) {
   DenoisingPlan plan;
   plan.model.data.name = data;
   plan.model.noise.sigma_max = 1.0;
-  plan.model.model.s2 = "low_rank";
-  plan.model.model.rank = 32;  // of which the leading 20 are learned better than as a rank of 20
+  plan.model.model.network.s2 = nets::Structure::kLowRank;
+  plan.model.model.network.rank =
+      32;  // of which the leading 20 are learned better than as a rank of 20
   plan.model.loss.leading = 0.2;
   plan.model.loss.variance_reduction = false;
   plan.model.loss.sigma_power = 0.6;
@@ -47,7 +48,7 @@ DenoisingPlan common_settings(const std::string& data) {
   plan.model.train.batch = 16;
   plan.model.train.learning_rate = 3e-3;
   plan.model.train.warmup = 200;
-  plan.model.train.trunk_share = 0.5;
+  plan.model.loss.trunk_share = 0.5;
   return plan;
 }
 
@@ -64,7 +65,7 @@ DenoisingPlan denoise_mnist_plan(bool fast) {
   plan.sigmas = {0.3, 0.5, 1.0};
   plan.model.noise.sigma = 0.3;
   plan.num_images = 1000;
-  plan.model.model.channels = fast ? 32 : 48;
+  plan.model.model.network.unet.channels = fast ? 32 : 48;
   plan.model.train.steps = fast ? 650 : 22000;
   add_structures(plan, fast ? 60 : 300);
   add_single_sigmas(plan, fast ? 60 : 1600);
@@ -76,8 +77,8 @@ DenoisingPlan denoise_cifar10_plan(bool fast) {
   DenoisingPlan plan = common_settings("cifar10");
   plan.sigmas = {0.25, 0.5, 1.0};
   plan.model.noise.sigma = 0.25;
-  plan.model.model.channels = fast ? 32 : 48;
-  plan.model.model.levels = 3;
+  plan.model.model.network.unet.channels = fast ? 32 : 48;
+  plan.model.model.network.unet.levels = 3;
   plan.model.train.steps = fast ? 250 : 9000;
   add_structures(plan, fast ? 30 : 200);
   plan.num_images = 1000;

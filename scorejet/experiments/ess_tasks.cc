@@ -216,13 +216,13 @@ const std::vector<EssMethod>& score_methods() {
 }
 
 // Nothing where the training diverged.
-std::optional<Fit> learn(const SamplingProblem& problem, nets::Hessian hessian, bool fast,
+std::optional<Fit> learn(const SamplingProblem& problem, nets::Structure hessian, bool fast,
                          uint64_t seed) {
   FitOptions options;
-  options.model.network.hessian = hessian;
+  options.model.network.s2 = hessian;
   options.model.network.rank = problem.rank;
-  options.model.network.width = problem.width;
-  options.model.network.depth = problem.depth;
+  options.model.network.mlp.width = problem.width;
+  options.model.network.mlp.depth = problem.depth;
   options.sigma = problem.sigma;
   options.steps = fast ? problem.steps / 3 : problem.steps;
   options.batch = problem.batch;
@@ -249,7 +249,7 @@ Json run_method(const std::string& problem_name, const EssMethod& method, bool f
   const score::ScoreField* field = problem.density.get();
   std::optional<Fit> learned;
   if (!exact) {
-    learned = learn(problem, scores == "full" ? nets::Hessian::kFull : nets::Hessian::kLowRank,
+    learned = learn(problem, scores == "full" ? nets::Structure::kFull : nets::Structure::kLowRank,
                     fast, seed);
     field = learned ? learned->model.get() : nullptr;
   }

@@ -15,7 +15,7 @@ struct FitOptions : training::FitOptions {
 
   FitOptions() {
     model.scale = models::OutputScale::kData;
-    model.network.depth = 1;
+    model.network.mlp.depth = 1;
     model.network.share_trunk = false;
   }
 };

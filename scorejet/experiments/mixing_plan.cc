@@ -17,8 +17,8 @@ std::vector<double> step_grid(int64_t count, double largest) {
 
 MixingPlan common(bool fast) {
   MixingPlan plan;
-  plan.model.model.s2 = "low_rank";
-  plan.model.model.rank = 20;
+  plan.model.model.network.s2 = nets::Structure::kLowRank;
+  plan.model.model.network.rank = 20;
   plan.model.loss.variance_reduction = false;
   plan.model.train.learning_rate = 2e-3;
   plan.kernels = {"langevin", "ozaki-diagonal", "ozaki"};
@@ -46,7 +46,7 @@ MixingPlan cifar10_plan(bool fast) {
   plan.model.data.name = "cifar10";
   plan.model.noise.sigma = 0.25;
   plan.model.noise.sigma_max = 0.5;
-  plan.model.model.levels = 3;
+  plan.model.model.network.unet.levels = 3;
   plan.model.train.steps = fast ? 1500 : 10000;
   plan.model.train.batch = 16;
   plan.sigmas = {0.25, 0.35, 0.5};

@@ -36,8 +36,8 @@ std::unique_ptr<models::ScoreModel> make_speed_model(const SpeedSize& size, int6
   models::ScoreModelOptions options;
   options.network.image_shape = size.image_shape;
   options.network.dim = size.dim();
-  options.network.levels = size.levels;
-  options.network.channels = size.channels;
+  options.network.unet.levels = size.levels;
+  options.network.unet.channels = size.channels;
   options.network.rank = rank;
   const at::Tensor ones = at::ones({options.network.dim});
   return std::make_unique<models::ScoreModel>(options, 0.2 * ones, 0.1 * ones);

@@ -15,8 +15,8 @@ constexpr double kRate = 1e-3, kAverage = 0.999;
 
 training::RunConfig make_config(const StepSize& size) {
   training::RunConfig config;
-  config.model.network = size.network;
-  config.model.rank = size.rank;
+  config.model.network.kind = size.network;
+  config.model.network.rank = size.rank;
   config.train.batch = size.batch;
   return config;
 }

@@ -12,7 +12,7 @@ namespace {
 
 std::string describe(const training::RunConfig& config) {
   return fmt::format("{} at sigma {:g} to {:g}, s2 {}", config.data.name, config.noise.sigma,
-                     config.noise.sigma_max, config.model.s2);
+                     config.noise.sigma_max, nets::structure_name(config.model.network.s2));
 }
 
 }  // namespace

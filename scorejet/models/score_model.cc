@@ -40,22 +40,8 @@ const char* parameterisation_name(Parameterisation value) {
   return value == Parameterisation::kPsd ? "psd" : "free";
 }
 
-Parameterisation parse_parameterisation(const std::string& text) {
-  if (text == "psd") return Parameterisation::kPsd;
-  if (text == "free") return Parameterisation::kFree;
-  base::fail_argument("models::parse_parameterisation",
-                      "parameterisation must be psd or free; got \"{}\"", text);
-}
-
 const char* output_scale_name(OutputScale value) {
   return value == OutputScale::kNoise ? "noise" : "data";
-}
-
-OutputScale parse_output_scale(const std::string& text) {
-  if (text == "noise") return OutputScale::kNoise;
-  if (text == "data") return OutputScale::kData;
-  base::fail_argument("models::parse_output_scale", "scale must be noise or data; got \"{}\"",
-                      text);
 }
 
 ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_mean,
@@ -77,13 +63,25 @@ ScoreModel::ScoreModel(const ScoreModelOptions& options, const at::Tensor& data_
         first_ ? fmt::format("a field of dimension {}", first_->dim()) : "no field");
   }
   options_.network.first = learns_first();
+  options_.network.kind = nets::resolve_kind(options_.network);
   network_ = nets::make_network(options_.network);
-  if (options.network.third == nets::Third::kFull) third_index_ = symmetric_index(dim());
+  if (options.network.s3 == nets::Structure::kFull) third_index_ = symmetric_index(dim());
+}
+
+const nets::Resizable& ScoreModel::resizable(int64_t height, int64_t width) const {
+  const auto* network = dynamic_cast<const nets::Resizable*>(network_.get());
+  if (!network) {
+    base::fail_argument("models::ScoreModel::resized",
+                        "another image size than the trained one needs a convolutional network; "
+                        "got {} and {} x {}",
+                        options_.network.kind, height, width);
+  }
+  return *network;
 }
 
 ScoreModel ScoreModel::resized(int64_t height, int64_t width) const {
   ScoreModel copy = *this;
-  copy.network_ = network_->resized(height, width);
+  copy.network_ = resizable(height, width).resized(height, width);
   nets::NetworkOptions& network = copy.options_.network;
   if (network.image_shape[1] == height && network.image_shape[2] == width) return copy;
   const int64_t channels = network.image_shape[0];
@@ -100,7 +98,7 @@ ScoreModel ScoreModel::resized(int64_t height, int64_t width) const {
   copy.variance_ = spread(variance_, "data_variance");
   network.image_shape = {channels, height, width};
   network.dim = channels * height * width;
-  if (network.third == nets::Third::kLowRank) network.third = nets::Third::kNone;
+  if (network.s3 == nets::Structure::kLowRank) network.s3 = nets::Structure::kNone;
   return copy;
 }
 
@@ -155,7 +153,7 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
   const bool psd = options_.parameterisation == Parameterisation::kPsd;
   const at::Tensor relative2 = p.relative.square();
 
-  if (options_.network.hessian == nets::Hessian::kFull) {
+  if (options_.network.s2 == nets::Structure::kFull) {
     const at::Tensor m = relative2.unsqueeze(-1) * raw.factor / root(dim());
     at::Tensor residual = m + m.transpose(1, 2);
     if (psd) {
@@ -164,7 +162,7 @@ linalg::SymmetricOperator ScoreModel::second_order(const at::Tensor& features,
     return SymmetricOperator::from_dense(at::diag_embed(p.gaussian) +
                                          p.scale.unsqueeze(-1) * residual * p.scale.unsqueeze(1));
   }
-  if (options_.network.hessian == nets::Hessian::kDiagonal) {
+  if (options_.network.s2 == nets::Structure::kDiagonal) {
     const at::Tensor d = relative2 * raw.diagonal;
     if (!psd) return SymmetricOperator::from_diagonal(p.gaussian + p.scale.square() * d);
     return SymmetricOperator::from_diagonal(p.gaussian +
@@ -237,7 +235,7 @@ std::shared_ptr<const score::ScoreField> field_of_size(const ScoreModel& model, 
   if (network.image_shape[1] == height && network.image_shape[2] == width) {
     return std::make_shared<ScoreModel>(model);
   }
-  const int64_t stride = nets::image_stride(network);
+  const int64_t stride = model.resizable(height, width).stride();
   const int64_t tall = (height + stride - 1) / stride * stride;
   const int64_t wide = (width + stride - 1) / stride * stride;
   return std::make_shared<score::PaddedField>(

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "scorejet/nets/network.h"
+#include "scorejet/nets/network_options.h"
 #include "scorejet/score/score_field.h"
 
 namespace scorejet::models {
@@ -19,8 +20,6 @@ enum class Parameterisation {
 };
 
 const char* parameterisation_name(Parameterisation value);  // "psd", "free"
-// Errors: std::invalid_argument naming the text and the names that exist.
-Parameterisation parse_parameterisation(const std::string& text);
 
 // In what units the network answers: the size that its outputs must take as σ → 0.
 enum class OutputScale {
@@ -29,14 +28,29 @@ enum class OutputScale {
 };
 
 const char* output_scale_name(OutputScale value);  // "noise", "data"
-// Errors: std::invalid_argument naming the text and the names that exist.
-OutputScale parse_output_scale(const std::string& text);
 
 struct ScoreModelOptions {
   nets::NetworkOptions network;
   Parameterisation parameterisation = Parameterisation::kPsd;
   OutputScale scale = OutputScale::kNoise;
   std::string given_first;  // names the s1 that the model is given; empty: it learns one
+
+  // Of the network and of these; a checkpoint holds them all (training/checkpoint.h).
+  base::Settings settings() {
+    base::Settings all = network.settings();
+    base::append(
+        all, {{"model.parameterisation",
+               base::Choice(parameterisation, {Parameterisation::kPsd, Parameterisation::kFree},
+                            parameterisation_name),
+               "of s2; psd: the posterior covariance is positive definite by construction"},
+              {"model.scale",
+               base::Choice(scale, {OutputScale::kNoise, OutputScale::kData}, output_scale_name),
+               "size of the network's outputs as sigma shrinks: that of the noise (images) or of "
+               "the data (smooth densities)",
+               {},
+               "noise"}});
+    return all;
+  }
 };
 
 // Math: with data mean μ and variance V (per coordinate), c_out² = σ²V/(σ²+V), e = c_out/σ²,
@@ -72,8 +86,8 @@ class ScoreModel : public score::ScoreField {
 
   int64_t dim() const override { return options_.network.dim; }
   int max_order() const override {
-    if (options_.network.third != nets::Third::kNone) return 3;
-    return options_.network.hessian == nets::Hessian::kNone ? 1 : 2;
+    if (options_.network.s3 != nets::Structure::kNone) return 3;
+    return options_.network.s2 == nets::Structure::kNone ? 1 : 2;
   }
   using ScoreField::evaluate;
   score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
@@ -101,6 +115,9 @@ class ScoreModel : public score::ScoreField {
   // Errors: std::invalid_argument for a network that is not convolutional, a size that its stride
   // does not divide, and data moments that differ between the pixels of a channel.
   ScoreModel resized(int64_t height, int64_t width) const;
+  // The network as one of every size. Errors: std::invalid_argument, naming the size asked for,
+  // where it is none.
+  const nets::Resizable& resizable(int64_t height, int64_t width) const;
 
   const ScoreModelOptions& options() const { return options_; }
   bool learns_first() const { return first_ == nullptr; }

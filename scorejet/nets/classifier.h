@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "scorejet/nets/unet.h"
+#include "scorejet/nets/residual_block.h"
 
 namespace scorejet::nets {
 

@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
+#include <torch/nn/modules/linear.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "scorejet/nets/direct_linear.h"
+#include "scorejet/nets/network.h"
+#include "scorejet/nets/noise_embedding.h"
 
 namespace scorejet::nets {
 
@@ -32,7 +35,34 @@ void start_sparse(const torch::nn::Linear& layer) {
   layer->bias.normal_();
 }
 
-}  // namespace
+class MlpTrunk : public torch::nn::Module {
+ public:
+  MlpTrunk(int64_t dim, int64_t width, int64_t depth);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& noise);
+
+ private:
+  std::shared_ptr<NoiseEmbedding> embedding_;
+  torch::nn::Linear input_{nullptr};
+  std::vector<torch::nn::Linear> layers_, conditions_;
+};
+
+class Mlp : public Network {
+ public:
+  Mlp(const NetworkShape& shape, const MlpOptions& options);
+  Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
+  at::Tensor first_head(const at::Tensor& features) override;
+  HessianOutputs second_head(const at::Tensor& features) override;
+  at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
+  ThirdOutputs third_head(const at::Tensor& features) override;
+
+ private:
+  NetworkShape shape_;
+  int64_t width_;
+  std::shared_ptr<MlpTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
+  torch::nn::Linear s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
+  torch::nn::Linear third_diagonal_{nullptr}, third_weights_{nullptr}, third_factor_{nullptr},
+      third_entries_{nullptr};
+};
 
 MlpTrunk::MlpTrunk(int64_t dim, int64_t width, int64_t depth) {
   embedding_ = register_module("embedding", std::make_shared<NoiseEmbedding>(64));
@@ -54,46 +84,46 @@ at::Tensor MlpTrunk::forward(const at::Tensor& x, const at::Tensor& noise) {
   return at::silu(h);
 }
 
-Mlp::Mlp(const NetworkOptions& options) : options_(options) {
+Mlp::Mlp(const NetworkShape& shape, const MlpOptions& options)
+    : shape_(shape), width_(options.width) {
   const auto make_trunk = [&](int64_t inputs) {
     return std::make_shared<MlpTrunk>(inputs, options.width, options.depth);
   };
-  trunk_ = register_module("trunk", make_trunk(options.dim));
-  if (options.first) {
-    s1_ = register_module("s1", torch::nn::Linear(options.width, options.dim));
+  trunk_ = register_module("trunk", make_trunk(shape.dim));
+  if (shape.first) {
+    s1_ = register_module("s1", torch::nn::Linear(options.width, shape.dim));
     torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
   }
-  if (options.hessian == Hessian::kNone) return;
-  if (!options.share_trunk && options.first) {
-    second_trunk_ = register_module("s2_trunk", make_trunk(options.dim + options.width));
+  if (shape.s2 == Structure::kNone) return;
+  if (!shape.share_trunk && shape.first) {
+    second_trunk_ = register_own(2, "s2_trunk", make_trunk(shape.dim + options.width));
   }
-  if (options.hessian != Hessian::kFull) {
-    diagonal_ = register_module("s2_diagonal", torch::nn::Linear(options.width, options.dim));
+  if (shape.s2 != Structure::kFull) {
+    diagonal_ = register_own(2, "s2_diagonal", torch::nn::Linear(options.width, shape.dim));
   }
-  if (options.hessian != Hessian::kDiagonal) {
-    const int64_t columns = options.hessian == Hessian::kFull ? options.dim : options.rank;
-    factor_ = register_module("s2_factor", torch::nn::Linear(options.width, options.dim * columns));
+  if (shape.s2 != Structure::kDiagonal) {
+    const int64_t columns = shape.s2 == Structure::kFull ? shape.dim : shape.rank;
+    factor_ = register_own(2, "s2_factor", torch::nn::Linear(options.width, shape.dim * columns));
   }
   // Last, so that orders one and two start from the same weights with it and without.
-  if (options.third == Third::kNone) return;
-  if (!options.share_trunk) {
+  if (shape.s3 == Structure::kNone) return;
+  if (!shape.share_trunk) {
     const int64_t below = second_trunk_ ? 2 : 1;
-    third_trunk_ = register_module("s3_trunk", make_trunk(options.dim + below * options.width));
+    third_trunk_ = register_own(3, "s3_trunk", make_trunk(shape.dim + below * options.width));
   }
-  if (options.third == Third::kFull) {
-    const int64_t d = options.dim;
+  if (shape.s3 == Structure::kFull) {
+    const int64_t d = shape.dim;
     third_entries_ =
-        register_module("s3_entries", torch::nn::Linear(options.width, d * (d + 1) * (d + 2) / 6));
+        register_own(3, "s3_entries", torch::nn::Linear(options.width, d * (d + 1) * (d + 2) / 6));
     zero_parameters(*third_entries_);
     return;
   }
-  third_diagonal_ = register_module("s3_diagonal", torch::nn::Linear(options.width, options.dim));
+  third_diagonal_ = register_own(3, "s3_diagonal", torch::nn::Linear(options.width, shape.dim));
   zero_parameters(*third_diagonal_);
-  if (options.third != Third::kLowRank) return;
-  third_weights_ =
-      register_module("s3_weights", torch::nn::Linear(options.width, options.third_rank));
-  third_factor_ = register_module(
-      "s3_factor", torch::nn::Linear(options.width, options.dim * options.third_rank));
+  if (shape.s3 != Structure::kLowRank) return;
+  third_weights_ = register_own(3, "s3_weights", torch::nn::Linear(options.width, shape.s3_rank));
+  third_factor_ =
+      register_own(3, "s3_factor", torch::nn::Linear(options.width, shape.dim * shape.s3_rank));
   zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 
@@ -126,11 +156,11 @@ HessianOutputs Mlp::second_head(const at::Tensor& features) {
   if (factor_) {
     // A step of Adam moves every weight of a row, so an output by up to rate · width · |features|:
     // without this scale the factor, which enters squared, is the first to diverge.
-    const double scale = 4 / std::sqrt(static_cast<double>(options_.width));
+    const double scale = 4 / std::sqrt(static_cast<double>(width_));
     const at::Tensor factor =
         direct_linear(scale * features, factor_->weight, scale * factor_->bias);
-    outputs.factor = factor.view(
-        {-1, options_.dim, options_.hessian == Hessian::kFull ? options_.dim : options_.rank});
+    outputs.factor =
+        factor.view({-1, shape_.dim, shape_.s2 == Structure::kFull ? shape_.dim : shape_.rank});
   }
   return outputs;
 }
@@ -144,8 +174,14 @@ ThirdOutputs Mlp::third_head(const at::Tensor& features) {
   outputs.diagonal = third_diagonal_->forward(features);
   if (!third_factor_) return outputs;
   outputs.weights = third_weights_->forward(features);
-  outputs.factor = third_factor_->forward(features).view({-1, options_.dim, options_.third_rank});
+  outputs.factor = third_factor_->forward(features).view({-1, shape_.dim, shape_.s3_rank});
   return outputs;
+}
+
+}  // namespace
+
+std::shared_ptr<Network> MlpOptions::make(const NetworkShape& shape) const {
+  return std::make_shared<Mlp>(shape, *this);
 }
 
 }  // namespace scorejet::nets

@@ -4,39 +4,21 @@
 // the higher order's gradient from them.)
 #pragma once
 
-#include <torch/nn/modules/linear.h>
-
-#include "scorejet/nets/network.h"
-#include "scorejet/nets/noise_embedding.h"
+#include "scorejet/nets/family.h"
 
 namespace scorejet::nets {
 
-class MlpTrunk : public torch::nn::Module {
- public:
-  MlpTrunk(int64_t dim, int64_t width, int64_t depth);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& noise);
+struct MlpOptions : Family {
+  int64_t width = 256;
+  int64_t depth = 2;
 
- private:
-  std::shared_ptr<NoiseEmbedding> embedding_;
-  torch::nn::Linear input_{nullptr};
-  std::vector<torch::nn::Linear> layers_, conditions_;
-};
-
-class Mlp : public Network {
- public:
-  explicit Mlp(const NetworkOptions& options);
-  Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
-  at::Tensor first_head(const at::Tensor& features) override;
-  HessianOutputs second_head(const at::Tensor& features) override;
-  at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
-  ThirdOutputs third_head(const at::Tensor& features) override;
-
- private:
-  NetworkOptions options_;
-  std::shared_ptr<MlpTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
-  torch::nn::Linear s1_{nullptr}, diagonal_{nullptr}, factor_{nullptr};
-  torch::nn::Linear third_diagonal_{nullptr}, third_weights_{nullptr}, third_factor_{nullptr},
-      third_entries_{nullptr};
+  std::string name() const override { return "mlp"; }
+  base::Settings settings() override {
+    return {{"model.width", &width, "mlp: hidden units a layer", base::at_least(1)},
+            {"model.depth", &depth, "mlp: hidden layers", base::at_least(1)}};
+  }
+  bool suits(const NetworkShape& shape) const override { return shape.image_shape.empty(); }
+  std::shared_ptr<Network> make(const NetworkShape& shape) const override;
 };
 
 }  // namespace scorejet::nets

@@ -1,6 +1,7 @@
 // What a network must offer a score model: features of the noisy input, then one head an order.
 // Trunk and heads are apart so that training can treat the gradient of each order on its own before
-// it reaches shared weights. Add a network: a file beside this one and a line in make_network().
+// it reaches shared weights. A network is made from its options: network_options.h, which says how
+// to add one.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -8,31 +9,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "scorejet/nets/family.h"
+
 namespace scorejet::nets {
-
-enum class Hessian { kNone, kDiagonal, kLowRank, kFull };
-enum class Third { kNone, kDiagonal, kLowRank, kFull };
-
-// What a network is built from. The field list of [model] in a configuration.
-struct NetworkOptions {
-  std::string kind = "auto";         // "mlp", "unet", or "auto": by the data
-  int64_t dim = 0;                   // D
-  std::vector<int64_t> image_shape;  // {channels, height, width}; needed by unet
-  bool first = true;                 // a head for s1; without one the first trunk is that of s2
-  Hessian hessian = Hessian::kLowRank;
-  int64_t rank = 20;  // columns of the factor (low rank and, when psd, full)
-  Third third = Third::kNone;
-  int64_t third_rank = 20;  // terms of the third order's low rank
-  bool share_trunk = true;  // one trunk for all orders, or one each
-  int64_t width = 256;      // mlp: hidden units a layer
-  int64_t depth = 2;        // mlp: hidden layers
-  int64_t channels = 32;    // unet: channels at the finest level it works on
-  int64_t blocks = 1;       // unet: residual blocks a level
-  int64_t levels = 2;       // unet: resolutions, each half the one before
-  int64_t patch = 2;        // unet: pixels a side folded into channels at the input
-};
 
 // The raw outputs of the second-order head, before any parameterisation.
 struct HessianOutputs {
@@ -61,21 +43,36 @@ class Network : public torch::nn::Module {
   virtual at::Tensor first_head(const at::Tensor& features) = 0;       // [B, D]
   virtual HessianOutputs second_head(const at::Tensor& features) = 0;  // see above
   virtual ThirdOutputs third_head(const at::Tensor& features) = 0;     // see above
-  // The same network, its weights shared, on images of another size. Errors: std::invalid_argument
-  // for a network that is not convolutional, or a size that its stride does not divide.
-  virtual std::shared_ptr<Network> resized(int64_t height, int64_t width) const;
+
+  // The parameters that serve order 2 or 3 alone, its trunk (where it has its own) and head: their
+  // gradient is clipped apart from the rest, and a lower order's never reaches them. All others are
+  // taken for the first order's and the shared trunk's.
+  std::vector<at::Tensor> own_parameters(int order) const;
+
+ protected:
+  // As register_module(), for a part that serves `order` alone. A head or trunk of order 2 or 3
+  // that is registered otherwise would be clipped with the shared trunk and frozen with s1.
+  template <typename Part>
+  Part register_own(int order, const std::string& name, Part part) {
+    own_.emplace_back(order, name);
+    return register_module(name, std::move(part));
+  }
+
+ private:
+  std::vector<std::pair<int, std::string>> own_;
+};
+
+// A network that can be one of images of another size.
+class Resizable {
+ public:
+  virtual ~Resizable() = default;
+  // What height and width must be multiples of.
+  virtual int64_t stride() const = 0;
+  // The same network, its weights shared. Errors: std::invalid_argument for a size that the stride
+  // does not divide.
+  virtual std::shared_ptr<Network> resized(int64_t height, int64_t width) const = 0;
 };
 
 void zero_parameters(torch::nn::Module& module);
-
-// Errors: std::invalid_argument naming the option: an unknown kind (and the nearest), sizes < 1,
-// rank > D, a third order without a second, an image that the network's stride does not divide.
-std::shared_ptr<Network> make_network(const NetworkOptions& options);
-
-// What the height and width of a unet's images must be multiples of: patch 2^(levels − 1).
-int64_t image_stride(const NetworkOptions& options);
-
-// The kind that "auto" stands for.
-std::string resolve_kind(const NetworkOptions& options);
 
 }  // namespace scorejet::nets

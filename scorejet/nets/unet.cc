@@ -8,7 +8,10 @@
 
 #include "scorejet/base/error.h"
 #include "scorejet/nets/mixed_maps.h"
+#include "scorejet/nets/network.h"
+#include "scorejet/nets/noise_embedding.h"
 #include "scorejet/nets/pixel_maps.h"
+#include "scorejet/nets/residual_block.h"
 
 namespace scorejet::nets {
 namespace {
@@ -16,11 +19,6 @@ namespace {
 constexpr int64_t kConditionWidth = 64;
 constexpr int64_t kSharedMaps = 15;  // that a factor's columns are mixed from; one more: diagonal
 constexpr int64_t kWaves = 4;        // along each side, that tell a column's coefficients where
-constexpr double kBlockScale = 0.2;  // of the default initialisation of a block's last convolution
-
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
-}
 
 // Cells of the coefficients along a side of so many pixels.
 int64_t coarse_cells(int64_t pixels, int64_t patch) { return (pixels / patch + 1) / 2; }
@@ -50,30 +48,63 @@ at::Tensor pointwise(torch::nn::Conv2d layer, const at::Tensor& x) {
   return at::mkldnn_convolution(x, layer->weight, layer->bias, {0, 0}, {1, 1}, {1, 1}, 1);
 }
 
-}  // namespace
+int64_t stride_of(const UNetOptions& options) { return options.patch << (options.levels - 1); }
 
-ResidualBlock::ResidualBlock(int64_t channels, int64_t condition_width) {
-  first_ = register_module("first", conv3x3(channels, channels));
-  second_ = register_module("second", conv3x3(channels, channels));
-  if (condition_width > 0) {
-    condition_ = register_module("condition", torch::nn::Linear(condition_width, 2 * channels));
-  }
-  at::NoGradGuard no_grad;
-  second_->weight.mul_(kBlockScale);
-}
+class UNetTrunk : public torch::nn::Module {
+ public:
+  UNetTrunk(int64_t colours, const UNetOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& noise);  // x [B, c, h, w]
 
-at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& condition) {
-  at::Tensor h = first_->forward(at::silu(x));
-  if (condition_) {
-    const auto maps = condition_->forward(condition).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
-    h = at::addcmul(maps[1], h, 1 + maps[0]);
-  }
-  return x + second_->forward(at::silu(h));
-}
+ private:
+  using Blocks = std::vector<std::shared_ptr<ResidualBlock>>;
+  Blocks make_blocks(const std::string& name, int64_t count, int64_t channels);
 
-UNetTrunk::UNetTrunk(const NetworkOptions& options) {
+  std::shared_ptr<NoiseEmbedding> embedding_;
+  torch::nn::Conv2d input_{nullptr};
+  std::vector<Blocks> down_, up_;
+  Blocks bottom_;
+  std::vector<torch::nn::Conv2d> shrink_, widen_;
+};
+
+class UNet : public Network, public Resizable {
+ public:
+  UNet(const NetworkShape& shape, const UNetOptions& options);
+  Features features(const at::Tensor& x, const at::Tensor& noise, int order) override;
+  at::Tensor first_head(const at::Tensor& features) override;
+  HessianOutputs second_head(const at::Tensor& features) override;
+  at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) override;
+  ThirdOutputs third_head(const at::Tensor& features) override;
+  int64_t stride() const override { return stride_of(options_); }
+  std::shared_ptr<Network> resized(int64_t height, int64_t width) const override;
+
+ private:
+  // Channels of factor maps run over (rank, colour, patch²), so that after unfolding each of the r
+  // columns is an image. [B, D, r]
+  at::Tensor unfold_columns(const at::Tensor& maps, int64_t rank) const;
+  at::Tensor unfold(const at::Tensor& maps) const;              // [B, D]
+  at::Tensor fold(const at::Tensor& x) const;                   // [B, D] to maps, channels last
+  at::Tensor waves_at(const at::TensorOptions& options) const;  // where each coefficient is
+
+  NetworkShape shape_;
+  UNetOptions options_;
+  std::shared_ptr<UNetTrunk> trunk_, second_trunk_, third_trunk_;  // the latter null when shared
+  torch::nn::Conv2d s1_{nullptr}, diagonal_{nullptr};
+  torch::nn::Conv2d factor_maps_{
+      nullptr};  // the diagonal's, then those that columns are mixed from
+  torch::nn::Conv2d factor_shrink_{nullptr}, factor_place_{nullptr},
+      factor_mixing_{nullptr};                // to their coefficients
+  int64_t place_rows_ = 0, place_cells_ = 0;  // of the coefficients at the trained size
+  at::Tensor place_;                          // waves_at() of float32 on the CPU
+  std::shared_ptr<ResidualBlock> factor_block_;
+  torch::nn::Linear factor_gain_{nullptr};  // ln of their common size
+  torch::nn::Conv2d third_diagonal_{nullptr}, third_factor_{nullptr};
+  std::shared_ptr<ResidualBlock> third_block_;
+  torch::nn::Linear third_weights_{nullptr};  // from the features' mean over the image
+};
+
+UNetTrunk::UNetTrunk(int64_t colours, const UNetOptions& options) {
   embedding_ = register_module("embedding", std::make_shared<NoiseEmbedding>(kConditionWidth));
-  const int64_t folded = options.image_shape[0] * options.patch * options.patch;
+  const int64_t folded = colours * options.patch * options.patch;
   input_ = register_module("input", conv3x3(folded, options.channels));
   int64_t channels = options.channels;
   for (int64_t level = 0; level + 1 < options.levels; ++level) {
@@ -123,65 +154,67 @@ at::Tensor UNetTrunk::forward(const at::Tensor& x, const at::Tensor& noise) {
   return at::silu(h);
 }
 
-UNet::UNet(const NetworkOptions& options) : options_(options) {
-  trunk_ = register_module("trunk", std::make_shared<UNetTrunk>(options));
-  const int64_t folded = options.image_shape[0] * options.patch * options.patch;
-  if (options.first) {
+UNet::UNet(const NetworkShape& shape, const UNetOptions& options)
+    : shape_(shape), options_(options) {
+  trunk_ = register_module("trunk", std::make_shared<UNetTrunk>(shape.image_shape[0], options));
+  const int64_t folded = shape.image_shape[0] * options.patch * options.patch;
+  if (shape.first) {
     s1_ = register_module("s1", conv3x3(options.channels, folded));
     torch::nn::init::zeros_(s1_->weight);  // start from the preconditioner's own denoiser
   }
-  if (options.hessian == Hessian::kNone) return;
-  if (!options.share_trunk && options.first) {
-    second_trunk_ = register_module("s2_trunk", std::make_shared<UNetTrunk>(options));
+  if (shape.s2 == Structure::kNone) return;
+  if (!shape.share_trunk && shape.first) {
+    second_trunk_ =
+        register_own(2, "s2_trunk", std::make_shared<UNetTrunk>(shape.image_shape[0], options));
   }
-  if (options.hessian == Hessian::kDiagonal) {
-    diagonal_ = register_module("s2_diagonal", conv3x3(options.channels, folded));
+  if (shape.s2 == Structure::kDiagonal) {
+    diagonal_ = register_own(2, "s2_diagonal", conv3x3(options.channels, folded));
   } else {
     const int64_t channels = options.channels;
-    factor_maps_ = register_module("s2_maps", conv3x3(channels, folded * (1 + kSharedMaps)));
-    factor_shrink_ = register_module(
-        "s2_shrink",
+    factor_maps_ = register_own(2, "s2_maps", conv3x3(channels, folded * (1 + kSharedMaps)));
+    factor_shrink_ = register_own(
+        2, "s2_shrink",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2).padding(1)));
-    place_rows_ = coarse_cells(options.image_shape[1], options.patch);
-    place_cells_ = coarse_cells(options.image_shape[2], options.patch);
+    place_rows_ = coarse_cells(shape.image_shape[1], options.patch);
+    place_cells_ = coarse_cells(shape.image_shape[2], options.patch);
     place_ = waves_at(at::kFloat);
-    factor_place_ = register_module(
-        "s2_place",
+    factor_place_ = register_own(
+        2, "s2_place",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(kWaves * kWaves, channels, 1).bias(false)));
-    factor_block_ = register_module("s2_block", std::make_shared<ResidualBlock>(channels, 0));
-    factor_mixing_ = register_module(
-        "s2_mixing",
+    factor_block_ = register_own(2, "s2_block", std::make_shared<ResidualBlock>(channels, 0));
+    factor_mixing_ = register_own(
+        2, "s2_mixing",
         torch::nn::Conv2d(
-            torch::nn::Conv2dOptions(channels, kSharedMaps * options.rank, 1).bias(false)));
-    factor_gain_ = register_module("s2_gain", torch::nn::Linear(channels, 1));
+            torch::nn::Conv2dOptions(channels, kSharedMaps * shape.rank, 1).bias(false)));
+    factor_gain_ = register_own(2, "s2_gain", torch::nn::Linear(channels, 1));
     zero_parameters(*factor_gain_);
   }
   // Last, so that orders one and two start from the same weights with it and without.
-  if (options.third == Third::kNone) return;
-  if (!options.share_trunk) {
-    third_trunk_ = register_module("s3_trunk", std::make_shared<UNetTrunk>(options));
+  if (shape.s3 == Structure::kNone) return;
+  if (!shape.share_trunk) {
+    third_trunk_ =
+        register_own(3, "s3_trunk", std::make_shared<UNetTrunk>(shape.image_shape[0], options));
   }
-  third_diagonal_ = register_module("s3_diagonal", conv3x3(options.channels, folded));
+  third_diagonal_ = register_own(3, "s3_diagonal", conv3x3(options.channels, folded));
   zero_parameters(*third_diagonal_);
-  if (options.third != Third::kLowRank) return;
+  if (shape.s3 != Structure::kLowRank) return;
   third_weights_ =
-      register_module("s3_weights", torch::nn::Linear(options.channels, options.third_rank));
-  third_block_ = register_module("s3_block", std::make_shared<ResidualBlock>(options.channels, 0));
-  third_factor_ =
-      register_module("s3_factor", conv3x3(options.channels, folded * options.third_rank));
+      register_own(3, "s3_weights", torch::nn::Linear(options.channels, shape.s3_rank));
+  third_block_ = register_own(3, "s3_block", std::make_shared<ResidualBlock>(options.channels, 0));
+  third_factor_ = register_own(3, "s3_factor", conv3x3(options.channels, folded * shape.s3_rank));
   zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 
 std::shared_ptr<Network> UNet::resized(int64_t height, int64_t width) const {
-  const int64_t stride = image_stride(options_);
+  const int64_t stride = stride_of(options_);
   if (height < 1 || width < 1 || height % stride != 0 || width % stride != 0) {
     base::fail_argument("nets::resized",
                         "image height and width must be multiples of {}; got {} x {}", stride,
                         height, width);
   }
   const auto copy = std::make_shared<UNet>(*this);  // a module's copy shares what it holds
-  copy->options_.image_shape = {options_.image_shape[0], height, width};
-  copy->options_.dim = options_.image_shape[0] * height * width;
+  copy->shape_.image_shape = {shape_.image_shape[0], height, width};
+  copy->shape_.dim = shape_.image_shape[0] * height * width;
   if (factor_place_) copy->place_ = copy->waves_at(at::kFloat);
   return copy;
 }
@@ -201,7 +234,7 @@ at::Tensor UNet::third_features(const at::Tensor& x, const at::Tensor& noise) {
 }
 
 at::Tensor UNet::fold(const at::Tensor& x) const {
-  const auto& shape = options_.image_shape;
+  const auto& shape = shape_.image_shape;
   return at::pixel_unshuffle(x.view({-1, shape[0], shape[1], shape[2]}), options_.patch)
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
@@ -211,13 +244,13 @@ at::Tensor UNet::unfold(const at::Tensor& maps) const {
 }
 
 at::Tensor UNet::unfold_columns(const at::Tensor& maps, int64_t rank) const {
-  return unfold(maps).view({maps.size(0), rank, options_.dim}).transpose(1, 2);
+  return unfold(maps).view({maps.size(0), rank, shape_.dim}).transpose(1, 2);
 }
 
 at::Tensor UNet::waves_at(const at::TensorOptions& options) const {
-  return place_waves(coarse_cells(options_.image_shape[1], options_.patch),
-                     coarse_cells(options_.image_shape[2], options_.patch), place_rows_,
-                     place_cells_, options);
+  return place_waves(coarse_cells(shape_.image_shape[1], options_.patch),
+                     coarse_cells(shape_.image_shape[2], options_.patch), place_rows_, place_cells_,
+                     options);
 }
 
 at::Tensor UNet::first_head(const at::Tensor& features) { return unfold(s1_->forward(features)); }
@@ -241,8 +274,8 @@ HessianOutputs UNet::second_head(const at::Tensor& features) {
   const at::Tensor gain = factor_gain_->forward(coarse.mean({2, 3})).exp();
   const at::Tensor mixing = pointwise(factor_mixing_, coarse * gain.view({-1, 1, 1, 1}));
   const at::Tensor shared = maps.narrow(1, folded, maps.size(1) - folded);
-  outputs.factor = mixed_maps(mixing, shared, options_.rank, options_.patch)
-                       .view({maps.size(0), options_.rank, options_.dim})
+  outputs.factor = mixed_maps(mixing, shared, shape_.rank, options_.patch)
+                       .view({maps.size(0), shape_.rank, shape_.dim})
                        .transpose(1, 2);
   return outputs;
 }
@@ -252,9 +285,35 @@ ThirdOutputs UNet::third_head(const at::Tensor& features) {
   outputs.diagonal = unfold(third_diagonal_->forward(features));
   if (!third_factor_) return outputs;
   outputs.weights = third_weights_->forward(features.mean({2, 3}));
-  outputs.factor = unfold_columns(third_factor_->forward(third_block_->forward(features, {})),
-                                  options_.third_rank);
+  outputs.factor =
+      unfold_columns(third_factor_->forward(third_block_->forward(features, {})), shape_.s3_rank);
   return outputs;
+}
+
+}  // namespace
+
+std::shared_ptr<Network> UNetOptions::make(const NetworkShape& shape) const {
+  constexpr const char* kMakeUNet = "nets::make_network";
+  constexpr int64_t kMaxLevels = 16;
+  if (levels > kMaxLevels) {
+    base::fail_argument(kMakeUNet, "model.levels must be at most {}; got {}", kMaxLevels, levels);
+  }
+  if (shape.image_shape.size() != 3) {
+    base::fail_argument(kMakeUNet, "a unet needs images; got vectors of {} numbers (use mlp)",
+                        shape.dim);
+  }
+  if (shape.s2 == Structure::kFull || shape.s3 == Structure::kFull) {
+    base::fail_argument(kMakeUNet, "model.{} = \"full\" needs an mlp; got unet",
+                        shape.s2 == Structure::kFull ? "s2" : "s3");
+  }
+  const int64_t stride = stride_of(*this);
+  if (shape.image_shape[1] % stride != 0 || shape.image_shape[2] % stride != 0) {
+    base::fail_argument(kMakeUNet,
+                        "image height and width must be multiples of patch * 2^(levels-1) = {}; "
+                        "got {} x {}",
+                        stride, shape.image_shape[1], shape.image_shape[2]);
+  }
+  return std::make_shared<UNet>(shape, *this);
 }
 
 }  // namespace scorejet::nets

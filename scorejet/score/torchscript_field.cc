@@ -73,6 +73,10 @@ struct TorchScriptField::Module {
   }
 };
 
+const char* prediction_name(Prediction value) {
+  return value == Prediction::kScore ? "score" : value == Prediction::kClean ? "clean" : "noise";
+}
+
 Prediction parse_prediction(const std::string& text) {
   if (text == "score") return Prediction::kScore;
   if (text == "clean") return Prediction::kClean;

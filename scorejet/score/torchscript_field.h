@@ -19,7 +19,8 @@ enum class Prediction {
   kClean,  // E[clean | x] = x + σ² s1 (a denoiser)
   kNoise   // E[z | x], x = clean + σ z; s1 = −output/σ
 };
-// "score", "clean" or "noise". Errors: std::invalid_argument naming the text and those.
+const char* prediction_name(Prediction value);  // "score", "clean", "noise"
+// Errors: std::invalid_argument naming the text and those.
 Prediction parse_prediction(const std::string& text);
 
 struct TorchScriptOptions {

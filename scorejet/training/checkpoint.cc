@@ -15,8 +15,6 @@ namespace scorejet::training {
 namespace {
 
 constexpr const char* kFormat = "scorejet checkpoint 1";
-constexpr const char* kHessianNames[] = {"none", "diagonal", "low_rank", "full"};
-constexpr const char* kThirdNames[] = {"none", "diagonal", "low_rank", "full"};
 using Metadata = std::map<std::string, std::string>;
 
 const std::string& entry(const Metadata& metadata, const std::string& key,
@@ -41,16 +39,29 @@ T number(const Metadata& metadata, const std::string& key, const std::string& so
   return value;
 }
 
-// The place of an entry in a list of names.
-template <size_t N>
-int index_of(const char* const (&names)[N], const Metadata& metadata, const std::string& key,
-             const std::string& source) {
-  const std::string& text = entry(metadata, key, source);
-  for (size_t i = 0; i < N; ++i) {
-    if (text == names[i]) return static_cast<int>(i);
-  }
-  base::fail_runtime("training::checkpoint", "{}: metadata {} must name a structure; got \"{}\"",
-                     source, key, text);
+// The name of a setting of the model in the metadata: its key without the section.
+std::string recorded_name(const base::Setting& setting) {
+  return setting.key.substr(setting.key.find('.') + 1);
+}
+
+bool is_recorded(const base::Setting& setting) { return !setting.recorded || setting.recorded(); }
+
+std::string recorded_text(const base::Setting& setting) {
+  if (const auto* flag = std::get_if<bool*>(&setting.value)) return **flag ? "1" : "0";
+  return setting.text();
+}
+
+void read_recorded(base::Setting& setting, const Metadata& metadata, const std::string& source) {
+  const std::string name = recorded_name(setting);
+  const bool there = metadata.count(name) > 0;
+  if (!there && !setting.before && !is_recorded(setting)) return;
+  const std::string& text =
+      there || !setting.before ? entry(metadata, name, source) : *setting.before;
+  if (setting.set(text)) return;
+  const std::string names = setting.requirement();
+  const bool choice = std::holds_alternative<base::Choice>(setting.value);
+  base::fail_runtime("training::checkpoint", "{}: metadata {} must be {}; got \"{}\"", source, name,
+                     choice ? names : "a number", text);
 }
 
 // Copies file tensor `key` into `target`, whose shape it must have.
@@ -81,7 +92,8 @@ std::shared_ptr<const score::ScoreField> given_field(const models::ScoreModelOpt
   const nets::NetworkOptions& n = options.network;
   const std::vector<int64_t> shape =
       n.image_shape.empty() ? std::vector<int64_t>{n.dim} : n.image_shape;
-  const GivenFirst given = open_given_first(file, name.substr(0, name.find(' ')), shape, device);
+  const GivenFirst given = open_given_first(
+      file, score::parse_prediction(name.substr(0, name.find(' '))), shape, device);
   if (given.name != name) {
     base::fail_runtime("training::load_model",
                        "{} must be the file that the model was trained on, \"{}\"; got \"{}\"",
@@ -102,60 +114,29 @@ io::SafeTensors read_checkpoint(const std::filesystem::path& path) {
 
 }  // namespace
 
-Metadata describe_model(const models::ScoreModel& model) {
-  const nets::NetworkOptions& n = model.options().network;
-  Metadata result{
-      {"network", nets::resolve_kind(n)},
-      {"dim", std::to_string(n.dim)},
-      {"image_shape", fmt::format("{}", fmt::join(n.image_shape, "x"))},
-      {"s2", kHessianNames[static_cast<int>(n.hessian)]},
-      {"rank", std::to_string(n.rank)},
-      {"parameterisation", models::parameterisation_name(model.options().parameterisation)},
-      {"scale", models::output_scale_name(model.options().scale)},
-      {"share_trunk", n.share_trunk ? "1" : "0"},
-      {"width", std::to_string(n.width)},
-      {"depth", std::to_string(n.depth)},
-      {"channels", std::to_string(n.channels)},
-      {"blocks", std::to_string(n.blocks)},
-      {"levels", std::to_string(n.levels)},
-      {"patch", std::to_string(n.patch)}};
-  // Nothing where there is none: what checkpoints held before there was any.
-  if (n.third != nets::Third::kNone) {
-    result["s3"] = kThirdNames[static_cast<int>(n.third)];
-    result["s3_rank"] = std::to_string(n.third_rank);
+Metadata describe_model(const models::ScoreModelOptions& options) {
+  models::ScoreModelOptions copy = options;
+  copy.network.kind = nets::resolve_kind(options.network);
+  const nets::NetworkOptions& n = copy.network;
+  Metadata result{{"dim", std::to_string(n.dim)},
+                  {"image_shape", fmt::format("{}", fmt::join(n.image_shape, "x"))}};
+  for (const base::Setting& setting : copy.settings()) {
+    if (is_recorded(setting)) result[recorded_name(setting)] = recorded_text(setting);
   }
-  if (!model.learns_first()) result["s1"] = model.options().given_first;
+  if (!copy.given_first.empty()) result["s1"] = copy.given_first;
   return result;
 }
 
 models::ScoreModelOptions parse_model(const Metadata& description, const std::string& source) {
   models::ScoreModelOptions options;
   nets::NetworkOptions& n = options.network;
-  n.kind = entry(description, "network", source);
   n.dim = number<int64_t>(description, "dim", source);
   std::istringstream shape(entry(description, "image_shape", source));
   for (std::string size; std::getline(shape, size, 'x');) {
     n.image_shape.push_back(number<int64_t>({{"image_shape", size}}, "image_shape", source));
   }
-  n.hessian = static_cast<nets::Hessian>(index_of(kHessianNames, description, "s2", source));
-  n.rank = number<int64_t>(description, "rank", source);
-  options.parameterisation =
-      models::parse_parameterisation(entry(description, "parameterisation", source));
-  if (description.count("scale")) {  // absent from the first checkpoints, which knew noise only
-    options.scale = models::parse_output_scale(description.at("scale"));
-  }
-  if (description.count("s3")) {
-    n.third = static_cast<nets::Third>(index_of(kThirdNames, description, "s3", source));
-    n.third_rank = number<int64_t>(description, "s3_rank", source);
-  }
   if (description.count("s1")) options.given_first = description.at("s1");
-  n.share_trunk = number<int64_t>(description, "share_trunk", source) != 0;
-  n.width = number<int64_t>(description, "width", source);
-  n.depth = number<int64_t>(description, "depth", source);
-  n.channels = number<int64_t>(description, "channels", source);
-  n.blocks = number<int64_t>(description, "blocks", source);
-  n.levels = number<int64_t>(description, "levels", source);
-  n.patch = number<int64_t>(description, "patch", source);
+  for (base::Setting& setting : options.settings()) read_recorded(setting, description, source);
   return options;
 }
 
@@ -172,7 +153,7 @@ void save_checkpoint(const std::filesystem::path& path, const models::ScoreModel
   file.tensors["adam/v"] = io::from_tensor(state.adam.second_moment);
   file.tensors["data/mean"] = io::from_tensor(model.data_mean());
   file.tensors["data/variance"] = io::from_tensor(model.data_variance());
-  file.metadata = describe_model(model);
+  file.metadata = describe_model(model.options());
   file.metadata["format"] = kFormat;
   file.metadata["step"] = std::to_string(state.adam.step);
   file.metadata["num_parameters"] = std::to_string(parameters.size());
@@ -188,19 +169,19 @@ TrainingState load_checkpoint(const std::filesystem::path& path, const models::S
                               const FlatParameters& parameters) {
   const io::SafeTensors file = read_checkpoint(path);
   const std::string source = path.string();
-  Metadata description = describe_model(model);
-  // What a file says nothing of is at its default.
-  const Metadata defaults{{"s1", "learned"}, {"s3", kThirdNames[0]}, {"s3_rank", kThirdNames[0]}};
-  for (const char* key : {"s1", "s3"}) {
-    if (file.metadata.count(key)) description.emplace(key, defaults.at(key));
-  }
-  for (const auto& [key, value] : description) {
-    const bool silent = defaults.count(key) && !file.metadata.count(key);
-    const std::string& found = silent ? defaults.at(key) : entry(file.metadata, key, source);
-    if (found != value) {
+  const Metadata expected = describe_model(model.options());
+  const Metadata found = describe_model(parse_model(file.metadata, source));
+  Metadata keys = expected;
+  keys.insert(found.begin(), found.end());
+  for (const auto& [key, any] : keys) {
+    const auto said = [&key = key](const Metadata& description) -> std::string {
+      const auto it = description.find(key);
+      return it != description.end() ? it->second : key == "s1" ? "learned" : "none";
+    };
+    if (said(found) != said(expected)) {
       base::fail_runtime("training::load_checkpoint",
                          "{} is a checkpoint of another model: {} must be \"{}\"; got \"{}\"",
-                         source, key, value, found);
+                         source, key, said(expected), said(found));
     }
   }
   TrainingState state;

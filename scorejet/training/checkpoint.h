@@ -24,9 +24,13 @@ struct TrainingState {
   int64_t best_step = -1;  // of the lowest order's that is learned; -1 before the first validation
 };
 
-// What describes the model, so that a file of another model is recognised.
-std::map<std::string, std::string> describe_model(const models::ScoreModel& model);
-// Errors: std::runtime_error naming `source` for an entry that is missing or malformed.
+// What describes a model, so that one can be made from it and a file of another is recognised:
+// every setting of its options by its name ("rank" for model.rank), and what the data and a given
+// s1 said.
+std::map<std::string, std::string> describe_model(const models::ScoreModelOptions& options);
+// The options again. A setting that the description lacks is what it meant to files of before there
+// was that setting. Errors: std::runtime_error naming `source` for an entry that is malformed, or
+// missing where every file has had it.
 models::ScoreModelOptions parse_model(const std::map<std::string, std::string>& description,
                                       const std::string& source);
 

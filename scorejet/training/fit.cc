@@ -13,10 +13,10 @@ namespace scorejet::training {
 namespace {
 
 // 0 where a parameter belongs to s1, 1 elsewhere.
-at::Tensor mask_first(const FlatParameters& parameters) {
+at::Tensor mask_first(const FlatParameters& parameters, const nets::Network& network) {
   at::Tensor mask = at::zeros_like(parameters.values());
-  for (const char* prefix : {"s2", "s3"}) {
-    for (const auto& range : parameters.ranges(prefix)) {
+  for (const int order : {2, 3}) {
+    for (const auto& range : parameters.ranges(network.own_parameters(order))) {
       mask.narrow(0, range.begin, range.end - range.begin).fill_(1);
     }
   }
@@ -28,7 +28,7 @@ at::Tensor mask_first(const FlatParameters& parameters) {
 void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& options) {
   FlatParameters parameters(model.network());
   AdamState adam = make_adam_state(parameters.values());
-  const at::Tensor others = mask_first(parameters);
+  const at::Tensor others = mask_first(parameters, model.network());
   std::vector<GradientScale> clips;
   for (int64_t step = 0; step < options.steps; ++step) {
     const auto index = static_cast<uint64_t>(step);

@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <set>
+
 #include "scorejet/base/error.h"
 
 namespace scorejet::training {
@@ -37,10 +39,28 @@ at::Tensor FlatParameters::view(const at::Tensor& flat, const Entry& entry) cons
   return piece.view({s[0], s[2], s[3], s[1]}).permute({0, 3, 1, 2});
 }
 
+std::vector<FlatParameters::Range> FlatParameters::ranges(
+    const std::vector<at::Tensor>& parameters) const {
+  std::set<int64_t> offsets;
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.is_alias_of(values_)) {
+      base::fail_argument("training::FlatParameters",
+                          "every parameter must be one of the module's; got another");
+    }
+    offsets.insert(parameter.storage_offset());
+  }
+  return ranges_where([&](const Entry& entry) { return offsets.count(entry.offset) > 0; });
+}
+
 std::vector<FlatParameters::Range> FlatParameters::ranges(const std::string& prefix) const {
+  return ranges_where([&](const Entry& entry) { return entry.name.starts_with(prefix); });
+}
+
+std::vector<FlatParameters::Range> FlatParameters::ranges_where(
+    const std::function<bool(const Entry&)>& holds) const {
   std::vector<Range> result;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (!entries_[i].name.starts_with(prefix)) continue;
+    if (!holds(entries_[i])) continue;
     const int64_t end = i + 1 < entries_.size() ? entries_[i + 1].offset : size();
     if (!result.empty() && result.back().end == entries_[i].offset) {
       result.back().end = end;

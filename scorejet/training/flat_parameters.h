@@ -4,6 +4,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,12 @@ class FlatParameters {
   at::Tensor gradients() const { return gradients_; }  // [P]
   int64_t size() const { return values_.numel(); }
 
-  // The parts of the buffer that hold a parameter whose name starts with `prefix`, or with none of
-  // the given ones, as [begin, end) ranges; neighbours are merged.
   struct Range {
-    int64_t begin, end;
+    int64_t begin, end;  // [begin, end)
   };
+  // The parts of the buffer that hold these parameters of the module, or those whose name starts
+  // with `prefix`: in ascending order, neighbours merged.
+  std::vector<Range> ranges(const std::vector<at::Tensor>& parameters) const;
   std::vector<Range> ranges(const std::string& prefix) const;
 
   // A flat buffer (these values, or an average of them) as named tensors of the module's shapes.
@@ -35,6 +37,7 @@ class FlatParameters {
     std::vector<int64_t> shape;
     int64_t offset;
   };
+  std::vector<Range> ranges_where(const std::function<bool(const Entry&)>& holds) const;
   at::Tensor view(const at::Tensor& flat, const Entry& entry) const;
 
   std::vector<Entry> entries_;

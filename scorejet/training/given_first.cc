@@ -7,14 +7,13 @@
 
 namespace scorejet::training {
 
-GivenFirst open_given_first(const std::filesystem::path& file, const std::string& predicts,
+GivenFirst open_given_first(const std::filesystem::path& file, score::Prediction predicts,
                             const std::vector<int64_t>& sample_shape, at::Device device) {
-  const score::TorchScriptOptions options{.predicts = score::parse_prediction(predicts),
-                                          .sample_shape = sample_shape,
-                                          .device = device};
+  const score::TorchScriptOptions options{
+      .predicts = predicts, .sample_shape = sample_shape, .device = device};
   GivenFirst result;
   result.field = std::make_shared<score::TorchScriptField>(file, options);
-  result.name = fmt::format("{} {}", predicts, data::file_md5(file));
+  result.name = fmt::format("{} {}", score::prediction_name(predicts), data::file_md5(file));
   result.file = file;
   return result;
 }
@@ -29,8 +28,7 @@ GivenFirst prepare_given_first(const RunConfig& config, const data::Dataset& tra
   GivenFirst given = open_given_first(file, config.s1.predicts, shape, device);
   const at::Tensor x = train.slice(0, std::min<int64_t>(2, train.size())).to(device);
   const bool differentiated =
-      objectives::parse_form(config.loss.form) == objectives::Form::kSketch ||
-      config.loss.leading > 0;
+      config.loss.form == objectives::Form::kSketch || config.loss.leading > 0;
   for (const double sigma : {config.noise.sigma, config.noise.sigma_max}) {
     if (sigma > 0) given.field->probe(x, sigma, differentiated);
   }

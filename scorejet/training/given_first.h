@@ -22,7 +22,7 @@ struct GivenFirst {
 
 // The s1 of a TorchScript file for samples of `sample_shape`.
 // Errors: as score::TorchScriptField.
-GivenFirst open_given_first(const std::filesystem::path& file, const std::string& predicts,
+GivenFirst open_given_first(const std::filesystem::path& file, score::Prediction predicts,
                             const std::vector<int64_t>& sample_shape, at::Device device);
 
 // The s1 that a run is to be trained on, tried on samples at both ends of the noise range; empty

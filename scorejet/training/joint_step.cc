@@ -235,15 +235,6 @@ at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::T
   return (loss / scale.pow(3)).mean();
 }
 
-// The parameters of one order that has a trunk of its own.
-std::vector<at::Tensor> own_parameters(const ScoreModel& model, const std::string& prefix) {
-  std::vector<at::Tensor> own;
-  for (const auto& item : model.network().named_parameters()) {
-    if (item.key().starts_with(prefix)) own.push_back(item.value());
-  }
-  return own;
-}
-
 // bound/norm where that is below 1; 1 for a norm of 0.
 at::Tensor bounding_factor(const at::Tensor& norm, const at::Tensor& bound) {
   return at::where(norm > bound, bound / norm, at::ones_like(norm));
@@ -384,12 +375,13 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   } else {
     // Its own weights only: the lower order's features are read, not shaped.
     torch::autograd::backward({features.second}, {second_gradient}, /*retain_graph=*/true, false,
-                              own_parameters(model, "s2"));
+                              model.network().own_parameters(2));
     torch::autograd::backward({features.first}, {first_gradient});
   }
   // A group for each higher order's own parameters, and one for trunk and head of the first; where
   // that is given the trunk is order 2's own.
-  const auto heads = parameters.ranges("s2"), third = parameters.ranges("s3");
+  const auto heads = parameters.ranges(model.network().own_parameters(2));
+  const auto third = parameters.ranges(model.network().own_parameters(3));
   auto own = heads;
   own.insert(own.end(), third.begin(), third.end());
   const auto shared = complement(own, parameters.size());
@@ -408,7 +400,8 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
       apply_clips(share, gradients);
       gradients.add_(below);
     } else {
-      torch::autograd::backward({loss3}, {}, c10::nullopt, false, own_parameters(model, "s3"));
+      torch::autograd::backward({loss3}, {}, c10::nullopt, false,
+                                model.network().own_parameters(3));
     }
     losses.third_gradient = clip_group(gradients, third, clip_norm, clips);
   }

@@ -8,61 +8,66 @@
 
 #include "scorejet/base/error.h"
 #include "scorejet/io/atomic_file.h"
-#include "scorejet/models/score_model.h"
-#include "scorejet/objectives/denoising.h"
 #include "scorejet/objectives/sketch.h"
-#include "scorejet/score/torchscript_field.h"
 
 namespace scorejet::training {
 namespace {
 
-std::vector<std::string> keys() {
+using base::Setting;
+
+std::vector<std::string> known_keys() {
   RunConfig config;
   std::vector<std::string> names;
-  for (const Field& field : fields(config)) names.push_back(field.key);
+  for (const Setting& setting : config.settings()) names.push_back(setting.key);
   return names;
 }
 
-const char* type_name(const Field& field) {
-  constexpr const char* kNames[] = {"a string", "an integer", "a number", "true or false"};
-  return kNames[field.value.index()];
-}
+std::string section_of(const std::string& key) { return key.substr(0, key.find('.')); }
 
-// Stores a TOML value in a field; false when its type does not fit. An integer serves as a number.
-bool assign(const Field& field, const toml::node& node) {
-  if (auto* text = std::get_if<std::string*>(&field.value)) {
-    const auto value = node.value_exact<std::string>();
-    if (value) **text = *value;
-    return value.has_value();
-  }
-  if (auto* integer = std::get_if<int64_t*>(&field.value)) {
+// Stores a TOML value; false when its type does not fit. An integer serves as a number, and text is
+// checked against the names of a choice: `fits` says so.
+bool assign(Setting& setting, const toml::node& node, bool& fits) {
+  fits = true;
+  if (auto* integer = std::get_if<int64_t*>(&setting.value)) {
     const auto value = node.value_exact<int64_t>();
     if (value) **integer = *value;
     return value.has_value();
   }
-  if (auto* number = std::get_if<double*>(&field.value)) {
+  if (auto* number = std::get_if<double*>(&setting.value)) {
     if (node.is_boolean()) return false;
     const auto value = node.value<double>();
     if (value) **number = *value;
     return value.has_value();
   }
-  const auto value = node.value_exact<bool>();
-  if (value) *std::get<bool*>(field.value) = *value;
+  if (auto* flag = std::get_if<bool*>(&setting.value)) {
+    const auto value = node.value_exact<bool>();
+    if (value) **flag = *value;
+    return value.has_value();
+  }
+  const auto value = node.value_exact<std::string>();
+  if (value) fits = setting.set(*value);
   return value.has_value();
 }
 
 // `where` says which file and line, or which --set, in errors.
 void assign_key(RunConfig& config, const std::string& key, const toml::node& node,
                 const std::string& where) {
-  for (const Field& field : fields(config)) {
-    if (field.key != key) continue;
-    if (assign(field, node)) return;
-    std::ostringstream found;
-    found << node.type();
-    base::fail_argument("training::config", "{}: {} must be {}; got a TOML {}", where, key,
-                        type_name(field), found.str());
+  for (Setting& setting : config.settings()) {
+    if (setting.key != key) continue;
+    bool fits = true;
+    if (!assign(setting, node, fits)) {
+      std::ostringstream found;
+      found << node.type();
+      base::fail_argument("training::config", "{}: {} must be {}; got a TOML {}", where, key,
+                          setting.type(), found.str());
+    }
+    if (!fits) {
+      base::fail_argument("training::config", "{}: {} must be {}; got \"{}\"", where, key,
+                          setting.requirement(), node.value_or(std::string()));
+    }
+    return;
   }
-  const std::string near = base::nearest(key, keys());
+  const std::string near = base::nearest(key, known_keys());
   base::fail_argument("training::config", "{}: unknown key {}{}", where, key,
                       near.empty() ? "" : fmt::format("; the nearest valid key is {}", near));
 }
@@ -74,7 +79,7 @@ void assign_table(RunConfig& config, const toml::table& table, const std::string
     const std::string where =
         source.empty() ? "--set" : fmt::format("{} line {}", source, name.source().begin.line);
     if (const toml::table* inner = node.as_table()) {
-      const std::vector<std::string> known = keys();
+      const std::vector<std::string> known = known_keys();
       const bool section = std::any_of(known.begin(), known.end(), [&](const std::string& k) {
         return k.starts_with(key + ".");
       });
@@ -87,89 +92,49 @@ void assign_table(RunConfig& config, const toml::table& table, const std::string
   }
 }
 
-void check(bool good, const char* key, const char* range, const auto& value) {
+// What settings ask of each other.
+void require(bool good, const char* key, const char* range, const auto& value) {
   if (!good) base::fail_argument("training::config", "{} must be {}; got {}", key, range, value);
 }
 
-std::string value_text(const Field& field) {
-  if (auto* text = std::get_if<std::string*>(&field.value)) {
+std::string toml_text(const Setting& setting) {
+  const std::string text = setting.text();
+  if (setting.type() == std::string("a string")) {
     std::ostringstream stream;
-    stream << toml::value<std::string>(**text);
+    stream << toml::value<std::string>(text);
     return stream.str();
   }
-  if (auto* integer = std::get_if<int64_t*>(&field.value)) return std::to_string(**integer);
-  if (auto* number = std::get_if<double*>(&field.value)) {
-    const std::string shortest = fmt::format("{}", **number);
-    const bool is_float = shortest.find_first_of(".einf") != std::string::npos;
-    return is_float ? shortest : shortest + ".0";
-  }
-  return *std::get<bool*>(field.value) ? "true" : "false";
+  const bool whole = std::holds_alternative<double*>(setting.value) &&
+                     text.find_first_of(".einf") == std::string::npos;
+  return whole ? text + ".0" : text;
+}
+
+// Meaning and range.
+std::string explain(const Setting& setting) {
+  const std::string range = setting.requirement();
+  return setting.help + (range.empty() ? "" : "; " + range);
 }
 
 }  // namespace
 
-std::vector<Field> fields(RunConfig& c) {
-  return {
-      {"data.name", &c.data.name,
-       "mnist, fashion-mnist, cifar10, or the path of a file or folder (NPY, NPZ, CSV, IDX, PNGs)"},
-      {"data.dir", &c.data.dir, "folder that `scorejet data fetch` fills"},
-      {"data.validation", &c.data.validation, "samples held out of training, from the end"},
-      {"noise.sigma", &c.noise.sigma, "noise level, in units of the data; > 0"},
-      {"noise.sigma_max", &c.noise.sigma_max,
-       "0: train at sigma only; else train on the range sigma..sigma_max, in ln sigma"},
-      {"model.network", &c.model.network, "auto, mlp (vectors) or unet (images)"},
-      {"model.s2", &c.model.s2, "none, diagonal, low_rank or full (small D)"},
-      {"model.rank", &c.model.rank, "columns of the factor B of s2 = diag(a) + B B^T; 1..D"},
-      {"model.s3", &c.model.s3,
-       "third-order score: none, diagonal, low_rank or full (small D); needs an s2"},
-      {"model.s3_rank", &c.model.s3_rank,
-       "terms of s3 = sum_j gamma_j w_j^3 + diag3(c); at least 1, of any size beside D"},
-      {"model.parameterisation", &c.model.parameterisation,
-       "psd (the posterior covariance is positive definite by construction) or free"},
-      {"model.scale", &c.model.scale,
-       "size of the network's outputs as sigma shrinks: noise (images) or data (smooth densities)"},
-      {"model.share_trunk", &c.model.share_trunk, "one trunk for all orders, or one each"},
-      {"model.width", &c.model.width, "mlp: hidden units a layer"},
-      {"model.depth", &c.model.depth, "mlp: hidden layers"},
-      {"model.channels", &c.model.channels, "unet: channels at its finest level"},
-      {"model.blocks", &c.model.blocks, "unet: residual blocks a level"},
-      {"model.levels", &c.model.levels, "unet: resolutions, each half the one before"},
-      {"model.patch", &c.model.patch, "unet: pixels a side folded into channels at the input"},
-      {"s1.from", &c.s1.from,
-       "a TorchScript file of x or (x, sigma) that gives s1, frozen, so that s2 is learned on top; "
-       "empty: learn s1"},
-      {"s1.predicts", &c.s1.predicts, "what that file gives: score, clean or noise"},
-      {"loss.form", &c.loss.form, "what s2 is regressed on: centred, product or sketch"},
-      {"loss.variance_reduction", &c.loss.variance_reduction,
-       "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
-      {"loss.sigma_power", &c.loss.sigma_power,
-       "the first-order loss at a sigma is weighed by (noise.sigma_max/sigma) to this; 0: all "
-       "alike"},
-      {"loss.gamma", &c.loss.gamma, "weight of the second-order loss beside the first; > 0"},
-      {"loss.variance_power", &c.loss.variance_power,
-       "the second-order loss at a noisy sample is weighed by its posterior variance to minus "
-       "this; 0: all alike, so that it is mostly that of a few samples"},
-      {"loss.likelihood", &c.loss.likelihood,
-       "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves the "
-       "diagonal alone); >= 0"},
-      {"loss.leading", &c.loss.leading,
-       "weight of the leading directions of s1's Jacobian in the second-order loss, which low_rank "
-       "alone has; >= 0"},
-      {"loss.gamma3", &c.loss.gamma3, "weight of the third-order loss beside the first; > 0"},
-      {"train.steps", &c.train.steps, "optimiser steps"},
-      {"train.max_seconds", &c.train.max_seconds,
-       "0: no limit; else the learning rate is annealed by the clock and training ends on time"},
-      {"train.batch", &c.train.batch, "samples a step"},
-      {"train.learning_rate", &c.train.learning_rate, "Adam's peak rate; cosine decay to 0"},
-      {"train.warmup", &c.train.warmup, "steps of linear warm-up"},
-      {"train.clip_norm", &c.train.clip_norm, "largest gradient norm of each order's parameters"},
-      {"train.trunk_share", &c.train.trunk_share,
-       "largest norm of a higher order's gradient at a shared trunk, relative to those below"},
-      {"train.ema", &c.train.ema, "decay of the averaged weights; 0..1"},
-      {"train.validate_every", &c.train.validate_every, "steps between validations"},
-      {"train.checkpoint_every", &c.train.checkpoint_every, "steps between checkpoints"},
-      {"train.seed", &c.train.seed, "seed of initialisation, batches and noise; >= 0"},
+base::Settings RunConfig::settings() {
+  base::Settings all;
+  for (auto&& part : {data.settings(), noise.settings(), model.settings(), s1.settings(),
+                      train.settings(), loss.settings()}) {
+    base::append(all, part);
+  }
+  // A section in one piece, as TOML wants it: some settings of [train] belong to the losses.
+  std::vector<std::string> sections;
+  const auto place = [&](const Setting& setting) {
+    const std::string section = section_of(setting.key);
+    const auto found = std::find(sections.begin(), sections.end(), section);
+    if (found == sections.end()) sections.push_back(section);
+    return std::find(sections.begin(), sections.end(), section) - sections.begin();
   };
+  for (const Setting& setting : all) place(setting);
+  std::stable_sort(all.begin(), all.end(),
+                   [&](const Setting& a, const Setting& b) { return place(a) < place(b); });
+  return all;
 }
 
 RunConfig read_config(const std::filesystem::path& path) {
@@ -201,76 +166,64 @@ void apply_setting(RunConfig& config, const std::string& assignment) {
   assign_key(config, key, node->second, fmt::format("--set {}", assignment));
 }
 
-void validate(const RunConfig& c) {
-  check(c.data.validation >= 1, "data.validation", "at least 1", c.data.validation);
-  check(c.noise.sigma > 0 && std::isfinite(c.noise.sigma), "noise.sigma", "positive",
-        c.noise.sigma);
-  check(c.noise.sigma_max == 0 ||
-            (c.noise.sigma_max > c.noise.sigma && std::isfinite(c.noise.sigma_max)),
-        "noise.sigma_max", "0, or larger than noise.sigma", c.noise.sigma_max);
-  const auto& s2 = c.model.s2;
-  check(s2 == "none" || s2 == "diagonal" || s2 == "low_rank" || s2 == "full", "model.s2",
-        "none, diagonal, low_rank or full", s2);
-  const auto& s3 = c.model.s3;
-  check(s3 == "none" || s3 == "diagonal" || s3 == "low_rank" || s3 == "full", "model.s3",
-        "none, diagonal, low_rank or full", s3);
-  check(s3 == "none" || s2 != "none", "model.s3", "none where model.s2 is none", s3);
-  check(c.model.s3_rank >= 1, "model.s3_rank", "at least 1", c.model.s3_rank);
-  score::parse_prediction(c.s1.predicts);
-  check(c.s1.from.empty() || s2 != "none", "model.s2",
-        "diagonal, low_rank or full where s1.from is given, as nothing else is learned", s2);
-  models::parse_parameterisation(c.model.parameterisation);
-  models::parse_output_scale(c.model.scale);
-  objectives::parse_form(c.loss.form);
-  check(std::isfinite(c.loss.sigma_power), "loss.sigma_power", "finite", c.loss.sigma_power);
-  check(c.loss.gamma > 0 && std::isfinite(c.loss.gamma), "loss.gamma", "positive", c.loss.gamma);
-  check(c.loss.variance_power >= 0 && std::isfinite(c.loss.variance_power), "loss.variance_power",
-        "at least 0", c.loss.variance_power);
-  check(c.loss.variance_power == 0 || !c.loss.variance_reduction, "loss.variance_power",
-        "0 unless loss.variance_reduction is false", c.loss.variance_power);
-  check(c.loss.likelihood >= 0 && std::isfinite(c.loss.likelihood), "loss.likelihood", "at least 0",
-        c.loss.likelihood);
-  check(c.loss.likelihood == 0 || c.model.parameterisation == "psd", "loss.likelihood",
-        "0 unless model.parameterisation is psd", c.loss.likelihood);
-  check(c.loss.leading >= 0 && std::isfinite(c.loss.leading), "loss.leading", "at least 0",
-        c.loss.leading);
-  check(c.loss.leading == 0 || s2 == "low_rank", "loss.leading", "0 unless model.s2 is low_rank",
-        c.loss.leading);
-  check(c.loss.gamma3 > 0 && std::isfinite(c.loss.gamma3), "loss.gamma3", "positive",
-        c.loss.gamma3);
-  check(c.train.steps >= 1, "train.steps", "at least 1", c.train.steps);
-  check(c.train.max_seconds >= 0, "train.max_seconds", "at least 0", c.train.max_seconds);
-  check(c.train.batch >= 1, "train.batch", "at least 1", c.train.batch);
-  check(c.loss.form != "sketch" || c.train.batch >= 3, "train.batch",
-        "at least 3 with loss.form sketch, which takes its vectors from other samples' noise",
-        c.train.batch);
-  check(c.loss.leading == 0 || c.train.batch > objectives::kLeadingVectors, "train.batch",
-        "at least 5 with loss.leading, which takes its vectors from other samples' noise",
-        c.train.batch);
-  check(c.train.learning_rate > 0 && std::isfinite(c.train.learning_rate), "train.learning_rate",
-        "positive", c.train.learning_rate);
-  check(c.train.warmup >= 0, "train.warmup", "at least 0", c.train.warmup);
-  check(c.train.clip_norm > 0, "train.clip_norm", "positive", c.train.clip_norm);
-  check(c.train.trunk_share >= 0, "train.trunk_share", "at least 0", c.train.trunk_share);
-  check(c.train.ema >= 0 && c.train.ema < 1, "train.ema", "at least 0 and below 1", c.train.ema);
-  check(c.train.validate_every >= 1, "train.validate_every", "at least 1", c.train.validate_every);
-  check(c.train.checkpoint_every >= 1, "train.checkpoint_every", "at least 1",
-        c.train.checkpoint_every);
-  check(c.train.seed >= 0, "train.seed", "at least 0", c.train.seed);
+void validate(const RunConfig& config) {
+  RunConfig c = config;
+  for (const Setting& setting : c.settings()) setting.check("training::config");
+  require(c.noise.sigma_max == 0 ||
+              (c.noise.sigma_max > c.noise.sigma && std::isfinite(c.noise.sigma_max)),
+          "noise.sigma_max", "0, or larger than noise.sigma", c.noise.sigma_max);
+  const nets::Structure s2 = c.model.network.s2, s3 = c.model.network.s3;
+  require(s3 == nets::Structure::kNone || s2 != nets::Structure::kNone, "model.s3",
+          "none where model.s2 is none", nets::structure_name(s3));
+  require(c.s1.from.empty() || s2 != nets::Structure::kNone, "model.s2",
+          "diagonal, low_rank or full where s1.from is given, as nothing else is learned",
+          nets::structure_name(s2));
+  require(c.loss.variance_power == 0 || !c.loss.variance_reduction, "loss.variance_power",
+          "0 unless loss.variance_reduction is false", c.loss.variance_power);
+  require(c.loss.likelihood == 0 || c.model.parameterisation == models::Parameterisation::kPsd,
+          "loss.likelihood", "0 unless model.parameterisation is psd", c.loss.likelihood);
+  require(c.loss.leading == 0 || s2 == nets::Structure::kLowRank, "loss.leading",
+          "0 unless model.s2 is low_rank", c.loss.leading);
+  require(c.loss.form != objectives::Form::kSketch || c.train.batch >= 3, "train.batch",
+          "at least 3 with loss.form sketch, which takes its vectors from other samples' noise",
+          c.train.batch);
+  require(c.loss.leading == 0 || c.train.batch > objectives::kLeadingVectors, "train.batch",
+          "at least 5 with loss.leading, which takes its vectors from other samples' noise",
+          c.train.batch);
 }
 
 std::string to_toml(const RunConfig& config) {
   RunConfig copy = config;
   std::string text, section;
-  for (const Field& field : fields(copy)) {
-    const size_t dot = field.key.find('.');
-    if (field.key.substr(0, dot) != section) {
+  for (const Setting& setting : copy.settings()) {
+    if (section_of(setting.key) != section) {
       text += section.empty() ? "" : "\n";
-      section = field.key.substr(0, dot);
+      section = section_of(setting.key);
       text += fmt::format("[{}]\n", section);
     }
-    text +=
-        fmt::format("{} = {}  # {}\n", field.key.substr(dot + 1), value_text(field), field.help);
+    text += fmt::format("{} = {}  # {}\n", setting.key.substr(section.size() + 1),
+                        toml_text(setting), explain(setting));
+  }
+  return text;
+}
+
+std::string settings_page() {
+  RunConfig defaults;
+  std::string text =
+      "# Settings\n\n"
+      "Every setting of a run: its key in the configuration file and in `--set key=value`, its "
+      "default, what\nit may be and what it means. A run's own `config.toml` holds them all. This "
+      "page is written by\n`scorejet info --settings`.\n";
+  std::string section;
+  for (const Setting& setting : defaults.settings()) {
+    if (section_of(setting.key) != section) {
+      section = section_of(setting.key);
+      text += fmt::format(
+          "\n## [{}]\n\n| setting | default | values | meaning |\n|---|---|---|---|\n", section);
+    }
+    const std::string range = setting.requirement();
+    text += fmt::format("| `{}` | `{}` | {} | {} |\n", setting.key, toml_text(setting),
+                        range.empty() ? setting.type() : range, setting.help);
   }
   return text;
 }

@@ -139,7 +139,7 @@ void RunFolder::append_metrics(int64_t step, double seconds, double rate, const 
 
 void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel& model,
                               int64_t num_parameters, const TrainingState& state) const {
-  const auto description = describe_model(model);
+  const auto description = describe_model(model.options());
   const bool image = !description.at("image_shape").empty();
   nlohmann::ordered_json summary;
   summary["data"] = config.data.name;
@@ -157,12 +157,12 @@ void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel&
   if (description.at("s2") == "low_rank") summary["rank"] = model.options().network.rank;
   if (description.at("s2") != "none") {
     summary["parameterisation"] = description.at("parameterisation");
-    summary["form"] = config.loss.form;
+    summary["form"] = objectives::form_name(config.loss.form);
     summary["variance_reduction"] = config.loss.variance_reduction;
   }
   if (model.max_order() >= 3) {
     summary["s3"] = description.at("s3");
-    if (description.at("s3") == "low_rank") summary["s3_rank"] = model.options().network.third_rank;
+    if (description.at("s3") == "low_rank") summary["s3_rank"] = model.options().network.s3_rank;
   }
   summary["step"] = state.adam.step;
   summary["train_seconds"] = std::round(state.seconds * 10) / 10;

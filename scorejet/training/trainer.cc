@@ -24,32 +24,15 @@ namespace {
 constexpr int64_t kMetricsEvery = 20;        // steps between lines of metrics.jsonl
 constexpr int64_t kValidationSamples = 512;  // held-out samples a validation uses
 
-LossOptions loss_options(const RunConfig& config) {
-  LossOptions options;
-  options.form = objectives::parse_form(config.loss.form);
-  options.variance_reduction = config.loss.variance_reduction;
-  options.sigma_power = config.loss.sigma_power;
-  options.sigma_reference = std::max(config.noise.sigma, config.noise.sigma_max);
-  options.gamma = config.loss.gamma;
-  options.variance_power = config.loss.variance_power;
-  options.likelihood = config.loss.likelihood;
-  options.leading = config.loss.leading;
-  options.gamma3 = config.loss.gamma3;
-  options.clip_norm = config.train.clip_norm;
-  options.trunk_share = config.train.trunk_share;
-  return options;
-}
-
 // Mean losses over a fixed held-out set with fixed noise, by the averaged weights.
 class Validator {
  public:
-  Validator(const RunConfig& config, const data::Dataset& validation)
-      : options_(loss_options(config)) {
+  Validator(const RunConfig& config, const LossOptions& options, const data::Dataset& validation)
+      : options_(options) {
     const int64_t count = std::min(validation.size(), kValidationSamples);
     const int64_t size = std::min<int64_t>(count, 128);
     for (int64_t first = 0; first + size <= count; first += size) {
-      RunConfig fixed = config;
-      NoisyBatch batch = draw_batch(fixed, validation, first, size, "validation");
+      NoisyBatch batch = draw_batch(config, validation, first, size, "validation");
       batch.x = validation.slice(first, size);
       batches_.push_back(batch);
     }
@@ -159,32 +142,10 @@ at::Tensor draw_shares(int64_t size, at::Generator& generator, const at::TensorO
 
 std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const data::Dataset& train,
                                                const GivenFirst& given) {
-  models::ScoreModelOptions options;
-  options.parameterisation = models::parse_parameterisation(config.model.parameterisation);
-  options.scale = models::parse_output_scale(config.model.scale);
+  models::ScoreModelOptions options = config.model;
   options.given_first = given.name;
-  nets::NetworkOptions& n = options.network;
-  n.kind = config.model.network;
-  n.dim = train.dim();
-  n.image_shape = train.image_shape;
-  n.hessian = config.model.s2 == "none"       ? nets::Hessian::kNone
-              : config.model.s2 == "diagonal" ? nets::Hessian::kDiagonal
-              : config.model.s2 == "full"     ? nets::Hessian::kFull
-                                              : nets::Hessian::kLowRank;
-  n.rank = config.model.rank;
-  n.third = config.model.s3 == "none"       ? nets::Third::kNone
-            : config.model.s3 == "diagonal" ? nets::Third::kDiagonal
-            : config.model.s3 == "full"     ? nets::Third::kFull
-                                            : nets::Third::kLowRank;
-  n.third_rank = config.model.s3_rank;
-  n.share_trunk = config.model.share_trunk;
-  n.width = config.model.width;
-  n.depth = config.model.depth;
-  n.channels = config.model.channels;
-  n.blocks = config.model.blocks;
-  n.levels = config.model.levels;
-  n.patch = config.model.patch;
-
+  options.network.dim = train.dim();
+  options.network.image_shape = train.image_shape;
   const auto [mean, variance] = coordinate_moments(train);
   torch::manual_seed(base::derive_seed(static_cast<uint64_t>(config.train.seed), "weights", 0));
   return std::make_unique<models::ScoreModel>(options, mean, variance, given.field);
@@ -239,8 +200,9 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
   folder.write_config(to_toml(config));
   folder.rewind_metrics(state.adam.step);
 
-  const LossOptions losses_options = loss_options(config);
-  const Validator validator(config, splits.validation);
+  LossOptions loss = config.loss;
+  loss.sigma_reference = config.noise.largest();
+  const Validator validator(config, loss, splits.validation);
   const at::Tensor swap = at::empty_like(parameters.values());
   const auto validate_now = [&] {  // with the averaged weights in place of the current ones
     swap.copy_(parameters.values());
@@ -276,7 +238,7 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
   while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
     const int64_t step = state.adam.step;
     const NoisyBatch batch = to_device(draw(step), device);
-    ledger.enter(step, compute_gradients(*model, losses_options, batch, parameters, clips));
+    ledger.enter(step, compute_gradients(*model, loss, batch, parameters, clips));
     const auto check_finite = [&](bool updated) {
       const auto bad = ledger.first_bad();
       if (!bad) return;

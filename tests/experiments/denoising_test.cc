@@ -163,8 +163,8 @@ TEST(TrainedModel, IsTakenAsItIsOrRefused) {
   training::RunConfig config;
   config.data.name = (scratch / "x.npy").string();
   config.data.validation = 8;
-  config.model.rank = 2;
-  config.model.width = 8;
+  config.model.network.rank = 2;
+  config.model.network.mlp.width = 8;
   config.train.steps = 3;
   config.train.batch = 4;
   EXPECT_EQ(prepare_model(config, scratch / "run"), 3);
@@ -193,7 +193,7 @@ TEST(DenoisingPlan, ComparesModelsOfEqualSteps) {
         if (side.conditioned) continue;
         ++single;
         EXPECT_EQ(side.config.train.steps, twin->config.train.steps);
-        EXPECT_EQ(side.config.model.rank, twin->config.model.rank);
+        EXPECT_EQ(side.config.model.network.rank, twin->config.model.network.rank);
       }
       EXPECT_EQ(single, static_cast<int64_t>(plan.sigmas.size()));
     }

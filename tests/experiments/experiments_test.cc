@@ -78,7 +78,7 @@ TEST(Reproduce, RefusesWhatItDoesNotKnow) {
 
 FitOptions small_fit(objectives::Form form) {
   FitOptions options;
-  options.model.network.width = 16;
+  options.model.network.mlp.width = 16;
   options.model.network.rank = 2;
   options.loss.form = form;
   options.steps = 30;

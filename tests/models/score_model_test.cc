@@ -11,11 +11,11 @@ namespace {
 
 using testing::error_of;
 
-ScoreModelOptions small(nets::Hessian hessian, Parameterisation parameterisation) {
+ScoreModelOptions small(nets::Structure hessian, Parameterisation parameterisation) {
   ScoreModelOptions options;
   options.network.dim = 6;
-  options.network.width = 16;
-  options.network.hessian = hessian;
+  options.network.mlp.width = 16;
+  options.network.s2 = hessian;
   options.network.rank = 3;
   options.parameterisation = parameterisation;
   return options;
@@ -30,8 +30,8 @@ void scramble(const ScoreModel& model, double scale) {
 TEST(ScoreModel, PsdCovarianceIsPositiveAtEverySigmaAndWeight) {
   torch::manual_seed(3);
   const at::Tensor x = torch::randn({16, 6}) * 3;
-  for (nets::Hessian hessian :
-       {nets::Hessian::kDiagonal, nets::Hessian::kLowRank, nets::Hessian::kFull}) {
+  for (nets::Structure hessian :
+       {nets::Structure::kDiagonal, nets::Structure::kLowRank, nets::Structure::kFull}) {
     for (double scale : {0.1, 1.0, 3.0}) {
       ScoreModel model(small(hessian, Parameterisation::kPsd), torch::zeros({6}), torch::ones({6}));
       scramble(model, scale);
@@ -51,7 +51,7 @@ TEST(ScoreModel, PsdCovarianceIsPositiveAtEverySigmaAndWeight) {
 
 TEST(ScoreModel, FactorsAreBoundedWhateverTheWeights) {
   torch::manual_seed(4);
-  ScoreModel model(small(nets::Hessian::kLowRank, Parameterisation::kPsd), torch::zeros({6}),
+  ScoreModel model(small(nets::Structure::kLowRank, Parameterisation::kPsd), torch::zeros({6}),
                    torch::ones({6}));
   scramble(model, 50);
   torch::NoGradGuard no_grad;
@@ -70,8 +70,8 @@ TEST(ScoreModel, DataScaleStaysBoundedAsTheNoiseVanishes) {
   torch::manual_seed(5);
   const at::Tensor x = torch::randn({8, 6});
   torch::NoGradGuard no_grad;
-  for (nets::Hessian hessian :
-       {nets::Hessian::kDiagonal, nets::Hessian::kLowRank, nets::Hessian::kFull}) {
+  for (nets::Structure hessian :
+       {nets::Structure::kDiagonal, nets::Structure::kLowRank, nets::Structure::kFull}) {
     for (Parameterisation parameterisation : {Parameterisation::kPsd, Parameterisation::kFree}) {
       const auto sizes = [&](OutputScale scale) {
         torch::manual_seed(6);
@@ -94,7 +94,7 @@ TEST(ScoreModel, DataScaleStaysBoundedAsTheNoiseVanishes) {
 }
 
 TEST(ScoreModel, OrderOneNeedsNoHessianAndOrderTwoSaysSo) {
-  ScoreModel model(small(nets::Hessian::kNone, Parameterisation::kPsd), torch::zeros({6}),
+  ScoreModel model(small(nets::Structure::kNone, Parameterisation::kPsd), torch::zeros({6}),
                    torch::ones({6}));
   EXPECT_EQ(model.max_order(), 1);
   EXPECT_FALSE(model.evaluate(torch::zeros({2, 6}), 1.0, 1).s2.has_value());
@@ -107,10 +107,11 @@ TEST(ScoreModel, OrderOneNeedsNoHessianAndOrderTwoSaysSo) {
 TEST(ScoreModel, ThirdOrderHasItsStructureAndStartsAtZero) {
   torch::manual_seed(5);
   const at::Tensor x = torch::randn({8, 6});
-  for (nets::Third third : {nets::Third::kDiagonal, nets::Third::kLowRank, nets::Third::kFull}) {
-    ScoreModelOptions options = small(nets::Hessian::kLowRank, Parameterisation::kPsd);
-    options.network.third = third;
-    options.network.third_rank = 9;  // above D: a CP form needs no rank below it
+  for (nets::Structure third :
+       {nets::Structure::kDiagonal, nets::Structure::kLowRank, nets::Structure::kFull}) {
+    ScoreModelOptions options = small(nets::Structure::kLowRank, Parameterisation::kPsd);
+    options.network.s3 = third;
+    options.network.s3_rank = 9;  // above D: a CP form needs no rank below it
     ScoreModel model(options, torch::zeros({6}), torch::full({6}, 4.0));
     EXPECT_EQ(model.max_order(), 3);
     EXPECT_FALSE(model.evaluate(x, 0.5, 2).s3.has_value());
@@ -127,15 +128,16 @@ TEST(ScoreModel, ThirdOrderHasItsStructureAndStartsAtZero) {
     torch::NoGradGuard no_grad;
     scramble(model, 1.0);
     const score::Jet jet = model.evaluate(x, 0.5, 3);
-    ASSERT_EQ(jet.s3->structure(), third == nets::Third::kDiagonal  ? linalg::Structure::kDiagonal
-                                   : third == nets::Third::kLowRank ? linalg::Structure::kLowRank
-                                                                    : linalg::Structure::kDense);
+    ASSERT_EQ(jet.s3->structure(),
+              third == nets::Structure::kDiagonal  ? linalg::Structure::kDiagonal
+              : third == nets::Structure::kLowRank ? linalg::Structure::kLowRank
+                                                   : linalg::Structure::kDense);
     EXPECT_EQ(jet.s3->batch(), 8);
     EXPECT_EQ(jet.s3->dim(), 6);
     const at::Tensor dense = jet.s3->dense();
     EXPECT_TRUE(dense.allclose(dense.transpose(1, 2), 1e-4, 1e-4) &&
                 dense.allclose(dense.transpose(2, 3), 1e-4, 1e-4));
-    if (third != nets::Third::kLowRank) continue;
+    if (third != nets::Structure::kLowRank) continue;
     EXPECT_EQ(jet.s3->factor().sizes(), (at::IntArrayRef{8, 6, 9}));
     // Whatever the weights, w stays below the preconditioner's size, here the same everywhere.
     const at::Tensor norms = jet.s3->factor().norm(2, 1);
@@ -146,7 +148,7 @@ TEST(ScoreModel, ThirdOrderHasItsStructureAndStartsAtZero) {
 }
 
 TEST(ScoreModel, RefusesWhatDoesNotFit) {
-  ScoreModel model(small(nets::Hessian::kLowRank, Parameterisation::kFree), torch::zeros({6}),
+  ScoreModel model(small(nets::Structure::kLowRank, Parameterisation::kFree), torch::zeros({6}),
                    torch::ones({6}));
   const at::Tensor x = torch::zeros({2, 6});
   EXPECT_NE(error_of([&] { model.evaluate(x, 0.0, 2); }).find("sigma must be positive"),
@@ -158,14 +160,14 @@ TEST(ScoreModel, RefusesWhatDoesNotFit) {
             }).find("[any, 6]"),
             std::string::npos);
   EXPECT_NE(error_of([&] { model.evaluate(x * NAN, 1.0, 2); }).find("row 0"), std::string::npos);
-  ScoreModelOptions wide = small(nets::Hessian::kLowRank, Parameterisation::kPsd);
+  ScoreModelOptions wide = small(nets::Structure::kLowRank, Parameterisation::kPsd);
   EXPECT_NE(error_of([&] { model.evaluate(x, 1.0, 3); }).find("order must lie between 1 and 2"),
             std::string::npos);
   wide.network.rank = 7;
   EXPECT_NE(error_of([&] { ScoreModel(wide, torch::zeros({6}), torch::ones({6})); }).find("rank"),
             std::string::npos);
   EXPECT_NE(error_of([&] {
-              ScoreModel(small(nets::Hessian::kNone, Parameterisation::kPsd), torch::zeros({6}),
+              ScoreModel(small(nets::Structure::kNone, Parameterisation::kPsd), torch::zeros({6}),
                          torch::zeros({6}));
             }).find("variance"),
             std::string::npos);

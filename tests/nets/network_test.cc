@@ -5,7 +5,9 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <set>
 
+#include "scorejet/nets/network_options.h"
 #include "tests/scratch.h"
 
 namespace scorejet::nets {
@@ -19,8 +21,8 @@ NetworkOptions options_of(const std::string& kind, bool share_trunk) {
   options.dim = 3 * 8 * 12;
   options.image_shape = {3, 8, 12};
   options.rank = 5;
-  options.width = 32;
-  options.channels = 8;
+  options.mlp.width = 32;
+  options.unet.channels = 8;
   options.share_trunk = share_trunk;
   return options;
 }
@@ -60,7 +62,8 @@ TEST(Network, AUNetsFactorTakesItsSizeFromOneNumber) {
 TEST(Network, AUNetsFastPathsAreItsOperationsInFloat64) {
   torch::manual_seed(6);
   for (const auto& [height, width] : std::vector<std::pair<int64_t, int64_t>>{{8, 12}, {16, 8}}) {
-    const auto network = make_network(options_of("unet", true))->resized(height, width);
+    const auto trained = make_network(options_of("unet", true));
+    const auto network = dynamic_cast<const Resizable&>(*trained).resized(height, width);
     const at::Tensor input = torch::randn({3, 3 * height * width});
     const auto evaluate = [&](at::ScalarType type) {
       network->to(type);
@@ -93,8 +96,8 @@ TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {
       NetworkOptions options = options_of(kind, share);
       torch::manual_seed(7);
       const auto without = make_network(options);
-      options.third = Third::kLowRank;
-      options.third_rank = 3;
+      options.s3 = Structure::kLowRank;
+      options.s3_rank = 3;
       torch::manual_seed(7);
       const auto with = make_network(options);
       for (const auto& item : without->named_parameters()) {
@@ -108,9 +111,74 @@ TEST(Network, ThirdHeadHasItsShapesAndLeavesTheOthersAlone) {
       EXPECT_EQ(third.diagonal.sizes(), x.sizes());
       EXPECT_EQ(third.weights.sizes(), (at::IntArrayRef{4, 3}));
       EXPECT_EQ(third.factor.sizes(), (at::IntArrayRef{4, 288, 3}));
-      options.third = Third::kDiagonal;
+      options.s3 = Structure::kDiagonal;
       const auto diagonal = make_network(options);
       EXPECT_FALSE(diagonal->third_head(diagonal->features(x, noise, 3).third).weights.defined());
+    }
+  }
+}
+
+// What training relies on: whatever the first order does not use is declared the own of order 2 or
+// 3, a trunk of its own included, and nothing that it uses is. A family that forgets to would have
+// its head clipped with the shared trunk and frozen with s1.
+TEST(Network, DeclaresTheParametersThatServeOneOrderAlone) {
+  NetworkOptions known;
+  for (const Family* family : known.families()) {
+    for (const bool share : {true, false}) {
+      for (const bool first : {true, false}) {
+        NetworkOptions options = options_of(family->name(), share);
+        options.first = first;
+        options.s3 = Structure::kLowRank;
+        options.s3_rank = 3;
+        const std::string which = fmt::format("{} {} {}", family->name(), share, first);
+        const auto network = make_network(options);
+        const at::Tensor x = torch::randn({4, 288}), noise = torch::zeros({4});
+        const auto sum_of = [&](int order) {  // of every output of an order
+          const auto features = network->features(x, noise, 3);
+          if (order == 1) {
+            return first ? network->first_head(features.first).sum() : features.first.sum();
+          }
+          if (order == 2) {
+            const HessianOutputs out = network->second_head(features.second.detach());
+            return out.diagonal.sum() + out.factor.sum();
+          }
+          const ThirdOutputs out = network->third_head(features.third.detach());
+          return out.diagonal.sum() + out.weights.sum() + out.factor.sum();
+        };
+        const auto used = [&](int order) {
+          std::set<const void*> reached;
+          network->zero_grad();
+          sum_of(order).backward();
+          for (const at::Tensor& p : network->parameters()) {
+            if (p.grad().defined() && p.grad().abs().sum().item<double>() > 0) {
+              reached.insert(p.unsafeGetTensorImpl());
+            }
+          }
+          network->zero_grad();
+          for (at::Tensor p : network->parameters()) p.mutable_grad() = at::Tensor();
+          return reached;
+        };
+        torch::NoGradGuard no_grad;
+        for (at::Tensor p : network->parameters()) p.add_(0.1 * torch::randn_like(p));
+        torch::AutoGradMode enabled(true);
+        const auto by_first = used(1);
+        std::set<const void*> own;
+        for (const int order : {2, 3}) {
+          std::set<const void*> declared;
+          for (const at::Tensor& p : network->own_parameters(order)) {
+            declared.insert(p.unsafeGetTensorImpl());
+            EXPECT_EQ(by_first.count(p.unsafeGetTensorImpl()), 0u) << which << " order " << order;
+          }
+          for (const void* p : used(order)) {  // its head, as its features are held
+            EXPECT_EQ(declared.count(p), 1u) << which << " order " << order;
+          }
+          own.insert(declared.begin(), declared.end());
+        }
+        for (const auto& item : network->named_parameters()) {
+          const void* p = item.value().unsafeGetTensorImpl();
+          EXPECT_EQ(own.count(p) + by_first.count(p), 1u) << which << " " << item.key();
+        }
+      }
     }
   }
 }
@@ -126,23 +194,23 @@ TEST(Network, RefusesNamingTheOption) {
   };
   expect(error([](NetworkOptions& o) { o.kind = "unnet"; }), "nearest: \"unet\"");
   expect(error([](NetworkOptions& o) { o.rank = 289; }), "model.rank must be at most D = 288");
-  expect(error([](NetworkOptions& o) { o.channels = 0; }), "model.channels");
+  expect(error([](NetworkOptions& o) { o.unet.channels = 0; }), "model.channels");
   expect(error([](NetworkOptions& o) {
-           o.third = Third::kLowRank;
-           o.third_rank = 0;
+           o.s3 = Structure::kLowRank;
+           o.s3_rank = 0;
          }),
          "model.s3_rank");
-  expect(error([](NetworkOptions& o) { o.third = Third::kFull; }),
+  expect(error([](NetworkOptions& o) { o.s3 = Structure::kFull; }),
          "model.s3 = \"full\" needs an mlp");
   expect(error([](NetworkOptions& o) {
-           o.third = Third::kDiagonal;
-           o.hessian = Hessian::kNone;
+           o.s3 = Structure::kDiagonal;
+           o.s2 = Structure::kNone;
          }),
          "model.s3 needs a model.s2");
-  expect(error([](NetworkOptions& o) { o.levels = 4; }), "8 x 12");
-  expect(error([](NetworkOptions& o) { o.levels = 99; }), "model.levels must be at most");
+  expect(error([](NetworkOptions& o) { o.unet.levels = 4; }), "8 x 12");
+  expect(error([](NetworkOptions& o) { o.unet.levels = 99; }), "model.levels must be at most");
   expect(error([](NetworkOptions& o) { o.image_shape = {}; }), "needs images");
-  expect(error([](NetworkOptions& o) { o.hessian = Hessian::kFull; }), "needs an mlp");
+  expect(error([](NetworkOptions& o) { o.s2 = Structure::kFull; }), "needs an mlp");
 }
 
 }  // namespace

@@ -118,8 +118,8 @@ TEST(Components, OfANetworkAreThoseOfTheSymmetricPart) {
     options.network.kind = kind;
     options.network.dim = 64;
     options.network.image_shape = {1, 8, 8};
-    options.network.width = 32;
-    options.network.channels = 8;
+    options.network.mlp.width = 32;
+    options.network.unet.channels = 8;
     options.network.rank = 2;
     const models::ScoreModel model(options, at::zeros({64}), at::ones({64}));
     at::NoGradGuard no_grad;

@@ -162,8 +162,8 @@ TEST(DirectionalCumulants, DifferentiateTheNetworksThreeTimes) {
     options.network.kind = kind;
     options.network.dim = 16;
     options.network.image_shape = {1, 4, 4};
-    options.network.width = 16;
-    options.network.channels = 8;
+    options.network.mlp.width = 16;
+    options.network.unet.channels = 8;
     options.network.rank = 2;
     const models::ScoreModel model(options, at::zeros({16}, at::kDouble),
                                    at::ones({16}, at::kDouble));

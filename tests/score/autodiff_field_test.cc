@@ -102,8 +102,8 @@ TEST(AutodiffField, DifferentiatesTheNetworks) {
     options.network.kind = kind;
     options.network.dim = 16;
     options.network.image_shape = {1, 4, 4};
-    options.network.width = 16;
-    options.network.channels = 8;
+    options.network.mlp.width = 16;
+    options.network.unet.channels = 8;
     options.network.rank = 2;
     const models::ScoreModel model(options, at::zeros({16}), at::ones({16}));
     {
@@ -128,8 +128,8 @@ TEST(ThirdByAutodiff, DifferentiatesThroughTheLowerOrdersTrunk) {
   torch::manual_seed(55);
   models::ScoreModelOptions options;
   options.network.dim = 3;
-  options.network.width = 16;
-  options.network.hessian = nets::Hessian::kFull;
+  options.network.mlp.width = 16;
+  options.network.s2 = nets::Structure::kFull;
   options.network.share_trunk = false;
   models::ScoreModel model(options, at::zeros({3}), at::ones({3}));
   torch::NoGradGuard no_grad;
@@ -167,7 +167,7 @@ TEST(ThirdByAutodiff, DifferentiatesTheModelsHessian) {
   torch::manual_seed(55);
   models::ScoreModelOptions options;
   options.network.dim = 5;
-  options.network.width = 16;
+  options.network.mlp.width = 16;
   options.network.rank = 2;
   const models::ScoreModel model(options, at::zeros({5}), at::ones({5}));
   const at::Tensor x = at::randn({3, 5}), v = at::randn({3, 5}), sigma = at::full({}, 0.5);

@@ -118,11 +118,10 @@ TEST(PaddedField, NothingIsDoneToImagesOfTheRightSize) {
 
 models::ScoreModelOptions unet(int64_t channels, int64_t height, int64_t width) {
   models::ScoreModelOptions options;
-  options.network = {.dim = channels * height * width,
-                     .image_shape = {channels, height, width},
-                     .hessian = nets::Hessian::kLowRank,
-                     .rank = 3,
-                     .channels = 8};
+  options.network.dim = channels * height * width;
+  options.network.image_shape = {channels, height, width};
+  options.network.rank = 3;
+  options.network.unet.channels = 8;
   return options;
 }
 
@@ -147,7 +146,7 @@ TEST(Resized, OwnSizeIsTheModelItself) {
   torch::manual_seed(2);
   torch::NoGradGuard no_grad;
   models::ScoreModelOptions options = unet(3, 8, 12);
-  options.network.third = nets::Third::kLowRank;
+  options.network.s3 = nets::Structure::kLowRank;
   const models::ScoreModel model = make_model(options), same = model.resized(8, 12);
   const at::Tensor x = torch::rand({2, 3 * 8 * 12});
   expect_equal(same.evaluate(x, 0.3, 2), model.evaluate(x, 0.3, 2));

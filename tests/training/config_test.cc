@@ -30,7 +30,7 @@ TEST(RunConfig, RoundTrip) {
   EXPECT_EQ(to_toml(back), to_toml(config));
   EXPECT_EQ(back.train.batch, 17);
   EXPECT_EQ(back.noise.sigma, 2.0);
-  EXPECT_FALSE(back.model.share_trunk);
+  EXPECT_FALSE(back.model.network.share_trunk);
   validate(back);
 }
 
@@ -55,8 +55,11 @@ TEST(RunConfig, ErrorsNameKeyLineAndNearest) {
         "model.s3=dense", "model.s3_rank=0", "loss.gamma3=0", "loss.variance_power=-1",
         "loss.variance_power=1", "loss.form=centered", "noise.sigma_max=0.1", "loss.leading=-1"}) {
     RunConfig wrong;
-    apply_setting(wrong, bad);
-    EXPECT_THROW(validate(wrong), std::invalid_argument) << bad;
+    const auto use = [&] {
+      apply_setting(wrong, bad);
+      validate(wrong);
+    };
+    EXPECT_THROW(use(), std::invalid_argument) << bad;
   }
   for (const char* also : {"train.batch=4", "model.s2=diagonal"}) {
     RunConfig wrong;

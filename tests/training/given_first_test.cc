@@ -56,9 +56,9 @@ RunConfig plane_config(const Scratch& scratch) {
   config.data = {(scratch / "x.npy").string(), "data", 200};
   config.s1.from = (scratch / "score.pt").string();
   config.noise.sigma = 0.3;
-  config.model.s2 = "full";
-  config.model.rank = 2;
-  config.model.width = 64;
+  config.model.network.s2 = nets::Structure::kFull;
+  config.model.network.rank = 2;
+  config.model.network.mlp.width = 64;
   config.loss.variance_reduction = false;
   config.train.batch = 128;
   config.train.steps = 40;
@@ -98,7 +98,7 @@ TEST(GivenFirst, S2BecomesThatOfTheDensityAndS1StaysTheFiles) {
   const at::Tensor x = at::randn({20, 2});
   for (const Case& one : {Case{"centred", false, 0.25}, Case{"centred", true, 0.25},
                           Case{"product", false, 0.25}, Case{"sketch", false, 0.1}}) {
-    config.loss.form = one.form;
+    apply_setting(config, std::string("loss.form=") + one.form);
     config.loss.variance_reduction = one.variance_reduction;
     const fs::path out = scratch / fmt::format("{}{}", one.form, one.variance_reduction);
     train(config, {.out = out, .device = "cpu"});
@@ -128,7 +128,7 @@ class Counted : public score::ScoreField {
 TEST(GivenFirst, IsEvaluatedOncePerBatchWithoutAutogradAndTheTrunkIsOrderTwos) {
   for (const char* kind : {"mlp", "unet"}) {
     for (const bool share : {true, false}) {
-      for (const auto third : {nets::Third::kNone, nets::Third::kDiagonal}) {
+      for (const auto third : {nets::Structure::kNone, nets::Structure::kDiagonal}) {
         for (const auto form :
              {objectives::Form::kCentred, objectives::Form::kProduct, objectives::Form::kSketch}) {
           for (const bool reduced : {false, true}) {
@@ -137,10 +137,10 @@ TEST(GivenFirst, IsEvaluatedOncePerBatchWithoutAutogradAndTheTrunkIsOrderTwos) {
             options.network.kind = kind;
             options.network.dim = 16;
             options.network.image_shape = {1, 4, 4};
-            options.network.width = options.network.channels = 8;
+            options.network.mlp.width = options.network.unet.channels = 8;
             options.network.rank = 2;
             options.network.share_trunk = share;
-            options.network.third = third;
+            options.network.s3 = third;
             options.given_first = "counted";
             auto first = std::make_shared<Counted>();
             models::ScoreModel model(options, at::zeros({16}), at::ones({16}), first);
@@ -153,13 +153,13 @@ TEST(GivenFirst, IsEvaluatedOncePerBatchWithoutAutogradAndTheTrunkIsOrderTwos) {
                 fmt::format("{} {} {} {} {}", kind, share, static_cast<int>(third),
                             static_cast<int>(form), reduced);
             // Order 3 with variance reduction needs s1 at the clean points, which the sketch lacks.
-            const bool clean = sketch && reduced && third != nets::Third::kNone;
+            const bool clean = sketch && reduced && third != nets::Structure::kNone;
             EXPECT_EQ(first->traced, sketch) << which;
             EXPECT_EQ(first->calls, 1 + sketch + clean) << which;
             EXPECT_EQ(first->points, 4 * (reduced ? sketch ? 4 : 3 : 1 + sketch) + 4 * clean)
                 << which;
             EXPECT_TRUE(std::isfinite(step.first) && std::isfinite(step.second)) << which;
-            EXPECT_EQ(std::isfinite(step.third), third != nets::Third::kNone) << which;
+            EXPECT_EQ(std::isfinite(step.third), third != nets::Structure::kNone) << which;
             EXPECT_TRUE(std::isnan(step.first_gradient)) << which;
             EXPECT_EQ(parameters.ranges("s1").size(), 0u) << which;
             const auto trunk = parameters.ranges("trunk");
@@ -221,17 +221,22 @@ TEST(GivenFirst, RefusesWhatCannotBeTrained) {
   const RunConfig good = plane_config(scratch);
   const auto error = [&](auto change) {
     RunConfig config = good;
-    change(config);
-    const std::string text =
-        error_of([&] { train(config, {.out = scratch / "run", .device = "cpu"}); });
+    const std::string text = error_of([&] {
+      change(config);
+      train(config, {.out = scratch / "run", .device = "cpu"});
+    });
     EXPECT_FALSE(fs::exists(scratch / "run")) << text;  // nothing written before it is known
     return text;
   };
-  EXPECT_NE(error([](RunConfig& c) { c.model.s2 = "none"; }).find("model.s2 must be diagonal"),
+  EXPECT_NE(error([](RunConfig& c) {
+              c.model.network.s2 = nets::Structure::kNone;
+            }).find("model.s2 must be diagonal"),
             std::string::npos);
   EXPECT_NE(error([](RunConfig& c) { c.s1.from = "nowhere.pt"; }).find("nowhere.pt: no such file"),
             std::string::npos);
-  EXPECT_NE(error([](RunConfig& c) { c.s1.predicts = "clear"; }).find("score, clean or noise"),
+  EXPECT_NE(error([](RunConfig& c) {
+              apply_setting(c, "s1.predicts=clear");
+            }).find("score, clean or noise"),
             std::string::npos);
   io::write_npy(scratch / "x.npy", io::from_tensor(at::randn({400, 5})));
   EXPECT_NE(error([](RunConfig&) {}).find("failed on x [2, 5]"), std::string::npos);

@@ -25,7 +25,7 @@ Problem make_problem() {
   torch::manual_seed(8);
   models::ScoreModelOptions options;
   options.network.dim = 6;
-  options.network.width = 16;
+  options.network.mlp.width = 16;
   options.network.rank = 2;
   models::ScoreModel model(options, torch::zeros({6}), torch::ones({6}));
   {
@@ -84,8 +84,8 @@ TEST(JointStep, SeparateTrunksKeepTheSecondOrderToItself) {
       options.network.kind = kind;
       options.network.dim = 16;
       options.network.image_shape = {1, 4, 4};
-      options.network.width = 16;
-      options.network.channels = 8;
+      options.network.mlp.width = 16;
+      options.network.unet.channels = 8;
       options.network.rank = 2;
       options.network.share_trunk = share;
       models::ScoreModel model(options, torch::zeros({16}), torch::ones({16}));

@@ -28,8 +28,8 @@ RunConfig image_config(const Scratch& scratch) {
   RunConfig config;
   config.data.name = (scratch / "x.npy").string();
   config.data.validation = 40;
-  config.model.channels = 8;
-  config.model.rank = 3;
+  config.model.network.unet.channels = 8;
+  config.model.network.rank = 3;
   config.loss.variance_reduction = false;
   config.train.batch = 16;
   config.train.steps = 60;
@@ -74,11 +74,11 @@ TEST(Checkpoint, OfAnotherModelIsRefused) {
   RunConfig config = image_config(scratch);
   config.train.steps = 1;
   train(config, {.out = scratch / "run", .device = "cpu"});
-  config.model.rank = 4;
+  config.model.network.rank = 4;
   const std::string error =
       error_of([&] { train(config, {.out = scratch / "run", .resume = true, .device = "cpu"}); });
   EXPECT_NE(error.find("rank must be \"4\"; got \"3\""), std::string::npos) << error;
-  config.model.rank = 65;  // more than D = 64
+  config.model.network.rank = 65;  // more than D = 64
   EXPECT_NE(error_of([&] {
               train(config, {.out = scratch / "other", .device = "cpu"});
             }).find("at most D = 64"),
@@ -133,12 +133,12 @@ TEST(Training, EveryCombinationTrains) {
         for (bool share : {true, false}) {
           RunConfig config;
           config.data = {(scratch / "v.npy").string(), "data", 50};
-          config.model.s2 = s2;
-          config.model.rank = 2;
-          config.model.width = 16;
-          config.model.share_trunk = share;
-          config.model.parameterisation = parameterisation;
-          config.loss.form = form;
+          apply_setting(config, std::string("model.s2=") + s2);
+          config.model.network.rank = 2;
+          config.model.network.mlp.width = 16;
+          config.model.network.share_trunk = share;
+          apply_setting(config, std::string("model.parameterisation=") + parameterisation);
+          apply_setting(config, std::string("loss.form=") + form);
           config.noise.sigma_max = 1.0;
           config.train.steps = 5;
           const auto out = scratch / std::to_string(run++);

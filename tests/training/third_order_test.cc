@@ -27,20 +27,20 @@ distributions::GaussianMixture mixture() {
           (0.4 * torch::eye(2, torch::kDouble)).repeat({2, 1, 1})};
 }
 
-models::ScoreModelOptions small_options(bool share_trunk, nets::Third third) {
+models::ScoreModelOptions small_options(bool share_trunk, nets::Structure third) {
   models::ScoreModelOptions options;
   options.network.dim = 2;
-  options.network.width = 16;
+  options.network.mlp.width = 16;
   options.network.rank = 2;
-  options.network.third = third;
-  options.network.third_rank = 3;
+  options.network.s3 = third;
+  options.network.s3_rank = 3;
   options.network.share_trunk = share_trunk;
   options.scale = models::OutputScale::kData;
   return options;
 }
 
 // A model far from its start, so that every gradient has somewhere to flow.
-models::ScoreModel scrambled(bool share_trunk, nets::Third third) {
+models::ScoreModel scrambled(bool share_trunk, nets::Structure third) {
   torch::manual_seed(8);
   models::ScoreModel model(small_options(share_trunk, third), torch::zeros({2}), torch::ones({2}));
   torch::NoGradGuard no_grad;
@@ -82,7 +82,7 @@ at::Tensor gradients(const models::ScoreModel& model, const FlatParameters& para
 }
 
 TEST(ThirdOrder, ReducedGradientIsThePlainOneInExpectation) {
-  const models::ScoreModel model = scrambled(false, nets::Third::kLowRank);
+  const models::ScoreModel model = scrambled(false, nets::Structure::kLowRank);
   const FlatParameters parameters(model.network());
   torch::manual_seed(10);
   constexpr int kBatches = 60;
@@ -106,7 +106,7 @@ TEST(ThirdOrder, ReducedGradientIsThePlainOneInExpectation) {
 }
 
 TEST(ThirdOrder, ReductionCutsTheGradientsVarianceAtSmallSigma) {
-  const models::ScoreModel model = scrambled(false, nets::Third::kLowRank);
+  const models::ScoreModel model = scrambled(false, nets::Structure::kLowRank);
   const FlatParameters parameters(model.network());
   torch::manual_seed(11);
   const auto variance = [&](bool reduced) {
@@ -118,8 +118,8 @@ TEST(ThirdOrder, ReductionCutsTheGradientsVarianceAtSmallSigma) {
 }
 
 TEST(ThirdOrder, LowerOrdersWithTrunksOfTheirOwnDoNotFeelIt) {
-  const models::ScoreModel with = scrambled(false, nets::Third::kLowRank);
-  const models::ScoreModel without = scrambled(false, nets::Third::kNone);
+  const models::ScoreModel with = scrambled(false, nets::Structure::kLowRank);
+  const models::ScoreModel without = scrambled(false, nets::Structure::kNone);
   const FlatParameters many(with.network()), few(without.network());
   for (objectives::Form form : {objectives::Form::kCentred, objectives::Form::kSketch}) {
     for (bool reduced : {false, true}) {
@@ -143,7 +143,7 @@ TEST(ThirdOrder, LowerOrdersWithTrunksOfTheirOwnDoNotFeelIt) {
 }
 
 TEST(ThirdOrder, SharedTrunkTakesNoMoreThanItsShare) {
-  const models::ScoreModel model = scrambled(true, nets::Third::kLowRank);
+  const models::ScoreModel model = scrambled(true, nets::Structure::kLowRank);
   const FlatParameters parameters(model.network());
   torch::manual_seed(13);
   const NoisyBatch batch = draw(0.3, 64);
@@ -172,9 +172,9 @@ TEST(ThirdOrder, LearnsTheThirdScore) {
   const experiments::Problem problem = experiments::make_problem("eight");
   const distributions::Distribution& density = *problem.density;
   experiments::FitOptions options;
-  options.model = small_options(false, nets::Third::kLowRank);
-  options.model.network.width = 64;
-  options.model.network.third_rank = 8;
+  options.model = small_options(false, nets::Structure::kLowRank);
+  options.model.network.mlp.width = 64;
+  options.model.network.s3_rank = 8;
   options.loss.gamma = options.loss.gamma3 = 1;
   options.loss.clip_norm = 1e30;
   options.sigma = 0.5;
@@ -200,11 +200,11 @@ TEST(ThirdOrder, ResumedEqualsNeverStopped) {
   for (bool share : {true, false}) {
     RunConfig config;
     config.data = {(scratch / "v.npy").string(), "data", 50};
-    config.model.s3 = "low_rank";
-    config.model.s3_rank = 3;
-    config.model.rank = 2;
-    config.model.width = 16;
-    config.model.share_trunk = share;
+    config.model.network.s3 = nets::Structure::kLowRank;
+    config.model.network.s3_rank = 3;
+    config.model.network.rank = 2;
+    config.model.network.mlp.width = 16;
+    config.model.network.share_trunk = share;
     config.train.steps = 40;
     config.train.checkpoint_every = 20;
     config.train.validate_every = 20;
@@ -237,19 +237,21 @@ TEST(ThirdOrder, ResumedEqualsNeverStopped) {
     }
     EXPECT_NE(io::read_text(scratch / (name + "whole") / "run.json").find("\"s3\": \"low_rank\""),
               std::string::npos);
-    config.model.s3 = "none";  // another model than the checkpoint's
+    config.model.network.s3 = nets::Structure::kNone;  // another model than the checkpoint's
     EXPECT_THROW(run("parts", true, nullptr), std::runtime_error);
   }
 }
 
 TEST(ThirdOrder, ModelsWithoutItSayNothingOfIt) {
-  const auto description = describe_model(scrambled(true, nets::Third::kNone));
+  const auto description = describe_model(scrambled(true, nets::Structure::kNone).options());
   EXPECT_FALSE(description.count("s3"));
-  EXPECT_EQ(parse_model(description, "here").network.third, nets::Third::kNone);
-  auto wrong = describe_model(scrambled(true, nets::Third::kDiagonal));
-  EXPECT_EQ(parse_model(wrong, "here").network.third, nets::Third::kDiagonal);
+  EXPECT_EQ(parse_model(description, "here").network.s3, nets::Structure::kNone);
+  auto wrong = describe_model(scrambled(true, nets::Structure::kDiagonal).options());
+  EXPECT_EQ(parse_model(wrong, "here").network.s3, nets::Structure::kDiagonal);
   wrong["s3"] = "dense";
-  EXPECT_NE(testing::error_of([&] { parse_model(wrong, "here"); }).find("s3 must name a structure"),
+  EXPECT_NE(testing::error_of([&] {
+              parse_model(wrong, "here");
+            }).find("s3 must be none, diagonal, low_rank or full; got \"dense\""),
             std::string::npos);
 }
 
