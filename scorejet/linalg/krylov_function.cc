@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/linalg/krylov_space.h"
 #include "scorejet/linalg/tridiagonal.h"
@@ -154,7 +155,8 @@ class Driver {
     arithmetic_ = roundoff(type);
     result_roundoff_ = roundoff(v.scalar_type());
     refuse_rounding_ = type == at::kFloat;
-    const bool cpu = op.diagonal_part().is_cpu() && !options.portable;
+    const bool cpu =
+        op.diagonal_part().is_cpu() && !options.portable && base::fast(base::FastPath::kKrylov);
     space_ = cpu ? make_cpu_krylov(op, v, type) : make_tensor_krylov(op, v, type);
     // The spectrum lies between these: min a and max a + ‖F‖²_F.
     const at::Tensor a = op.diagonal_part().to(at::kDouble);

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "scorejet/base/check.h"
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/linalg/eigen_cpu.h"
 #include "scorejet/linalg/small_eigh.h"
@@ -183,7 +184,8 @@ EigenPairs top_eigenpairs(const SymmetricOperator& op, int64_t k, const EigenOpt
   // The same start for every row: a row's answer does not depend on which others it came with.
   at::Generator generator = base::make_generator(0, "lanczos start");
   const at::Tensor start = at::randn({op.dim()}, generator, at::TensorOptions(at::kDouble));
-  if (!op.factor().device().is_cpu()) return lanczos_pairs(op, start, k, options);
+  if (!op.factor().device().is_cpu() || !base::fast(base::FastPath::kEigenpairs))
+    return lanczos_pairs(op, start, k, options);
   CpuEigenPairs found = cpu_top_eigenpairs(op, start, k, options);
   EigenPairs& result = found.pairs;
   for (const int64_t row : found.left) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/base/simd.h"
 
@@ -76,7 +77,7 @@ at::Tensor row_squares(const at::Tensor& factor) {
   const bool by_columns = factor.transpose(1, 2).is_contiguous();
   const bool learned = at::GradMode::is_enabled() && factor.requires_grad();
   if (!factor.device().is_cpu() || factor.scalar_type() != at::kFloat || learned ||
-      !(by_columns || factor.is_contiguous())) {
+      !(by_columns || factor.is_contiguous()) || !base::fast(base::FastPath::kRowSquares)) {
     return row_squares_plain(factor);
   }
   static const Kernels kernels = SCOREJET_CHOOSE();

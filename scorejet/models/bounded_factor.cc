@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "scorejet/base/check.h"
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/models/bound_kernels.h"
 
@@ -96,7 +97,7 @@ at::Tensor bounded_factor(const at::Tensor& raw, const at::Tensor& scale) {
   const bool grad = at::GradMode::is_enabled();
   if (raw.dim() != 3 || scale.dim() != 2 || scale.size(0) != raw.size(0) ||
       scale.size(1) != raw.size(1) || !is_float(raw) || !is_float(scale) ||
-      (grad && scale.requires_grad())) {
+      (grad && scale.requires_grad()) || !base::fast(base::FastPath::kBoundedFactor)) {
     return bounded_factor_plain(raw, scale);
   }
   const at::Tensor e = scale.contiguous();

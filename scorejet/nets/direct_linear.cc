@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/autograd.h>
 
+#include "scorejet/base/fast_paths.h"
+
 namespace scorejet::nets {
 namespace {
 
@@ -39,6 +41,7 @@ class DirectLinear : public torch::autograd::Function<DirectLinear> {
 }  // namespace
 
 at::Tensor direct_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (!base::fast(base::FastPath::kDirectLinear)) return at::linear(x, weight, bias);
   return DirectLinear::apply(x, weight, bias);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "scorejet/base/error.h"
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/base/simd.h"
 #include "scorejet/nets/map_layout.h"
@@ -272,7 +273,8 @@ at::Tensor mixed_maps(const at::Tensor& coefficients, const at::Tensor& maps, in
                       int64_t patch) {
   const Shape s = shape_of(coefficients, maps, columns, patch);
   if (!is_walkable(maps) || !is_walkable(coefficients) ||
-      pixel_stride(coefficients) != coefficients.size(1)) {
+      pixel_stride(coefficients) != coefficients.size(1) ||
+      !base::fast(base::FastPath::kMixedMaps)) {
     return mixed_maps_plain(coefficients, maps, columns, patch);
   }
   return at::GradMode::is_enabled() && (coefficients.requires_grad() || maps.requires_grad())

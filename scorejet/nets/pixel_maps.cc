@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/autograd.h>
 
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/nets/map_layout.h"
 
@@ -101,7 +102,8 @@ at::Tensor pixels_of_plain(const at::Tensor& maps, int64_t patch) {
 }
 
 at::Tensor pixels_of(const at::Tensor& maps, int64_t patch) {
-  if (maps.dim() != 4 || patch < 1 || maps.size(1) % (patch * patch) != 0 || !is_walkable(maps)) {
+  if (maps.dim() != 4 || patch < 1 || maps.size(1) % (patch * patch) != 0 || !is_walkable(maps) ||
+      !base::fast(base::FastPath::kPixelMaps)) {
     return pixels_of_plain(maps, patch);
   }
   return at::GradMode::is_enabled() && maps.requires_grad() ? PixelsOf::apply(maps, patch)

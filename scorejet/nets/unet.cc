@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "scorejet/base/error.h"
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/nets/mixed_maps.h"
 #include "scorejet/nets/network.h"
 #include "scorejet/nets/noise_embedding.h"
@@ -42,7 +43,7 @@ at::Tensor place_waves(int64_t rows, int64_t cells, int64_t trained_rows, int64_
 // which takes several times longer.
 at::Tensor pointwise(torch::nn::Conv2d layer, const at::Tensor& x) {
   if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || !at::hasMKLDNN() ||
-      !at::globalContext().userEnabledMkldnn()) {
+      !at::globalContext().userEnabledMkldnn() || !base::fast(base::FastPath::kPointwise)) {
     return layer->forward(x);
   }
   return at::mkldnn_convolution(x, layer->weight, layer->bias, {0, 0}, {1, 1}, {1, 1}, 1);

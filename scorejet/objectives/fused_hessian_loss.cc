@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/objectives/hessian_sample.h"
 
@@ -214,7 +215,8 @@ bool can_fuse_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
     return !at::GradMode::is_enabled() || !x.requires_grad();
   };
   if (form == Form::kSketch || z.dim() != 2 || z.numel() == 0 || !usable(z) || !usable(sigma) ||
-      !constant(z) || !constant(sigma) || sigma.sizes() != at::IntArrayRef{z.size(0)}) {
+      !constant(z) || !constant(sigma) || sigma.sizes() != at::IntArrayRef{z.size(0)} ||
+      !base::fast(base::FastPath::kHessianLoss)) {
     return false;
   }
   int64_t rows = 0;

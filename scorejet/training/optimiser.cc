@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "scorejet/base/error.h"
+#include "scorejet/base/fast_paths.h"
 #include "scorejet/base/parallel.h"
 #include "scorejet/training/flat_kernels.h"
 
@@ -96,7 +97,8 @@ void adam_step_plain(AdamState& state, const at::Tensor& values, const at::Tenso
 void adam_step(AdamState& state, const at::Tensor& values, const at::Tensor& gradients,
                double learning_rate, double ema, const std::vector<GradientScale>& scales) {
   if (!is_flat_float(values) || !is_flat_float(gradients) || !is_flat_float(state.first_moment) ||
-      !is_flat_float(state.second_moment) || !is_flat_float(state.average)) {
+      !is_flat_float(state.second_moment) || !is_flat_float(state.average) ||
+      !base::fast(base::FastPath::kAdamStep)) {
     return adam_step_plain(state, values, gradients, learning_rate, ema, scales);
   }
   struct Piece {
@@ -141,7 +143,9 @@ at::Tensor range_norm_plain(const at::Tensor& flat, const std::vector<Range>& ra
 }
 
 at::Tensor range_norm(const at::Tensor& flat, const std::vector<Range>& ranges) {
-  if (!is_flat_float(flat)) return range_norm_plain(flat, ranges);
+  if (!is_flat_float(flat) || !base::fast(base::FastPath::kRangeNorm)) {
+    return range_norm_plain(flat, ranges);
+  }
   const std::vector<Range> pieces = pieces_of(ranges);
   std::vector<double> squares(pieces.size());
   const float* x = flat.data_ptr<float>();
