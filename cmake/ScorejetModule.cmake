@@ -1,4 +1,4 @@
-# scorejet_module(NAME SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
+# scorejet_module(NAME FLOOR n WHAT "..." SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
 #                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/.
 # Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
@@ -16,7 +16,7 @@ target_precompile_headers(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake
 set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
 
 function(scorejet_module name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "FLOOR;WHAT" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
   set(target scorejet_${name})
   set(folder ${PROJECT_SOURCE_DIR}/scorejet/${name})
   list(TRANSFORM ARG_SOURCES PREPEND ${folder}/ OUTPUT_VARIABLE sources)
@@ -38,6 +38,7 @@ function(scorejet_module name)
     endif()
   endif()
   set_property(GLOBAL APPEND PROPERTY SCOREJET_TARGETS ${target})
+  scorejet_note_in_plan(${name} ${ARG_FLOOR} "${ARG_WHAT}" ${ARG_LINKS} ${ARG_PRIVATE_LINKS})
 endfunction()
 
 # Links torch and reuses the precompiled header.
@@ -47,4 +48,30 @@ function(scorejet_use_torch target scope)
   target_precompile_headers(${target} REUSE_FROM scorejet_pch)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${SCOREJET_UNITY}
     UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
+# A room may use only rooms below it: checked here, and kept for the plan.
+function(scorejet_note_in_plan name floor what)
+  set(uses "")
+  foreach(link IN LISTS ARGN)
+    if(NOT link MATCHES "^scorejet_(.*)$")
+      continue()
+    endif()
+    set(used ${CMAKE_MATCH_1})
+    get_property(below GLOBAL PROPERTY SCOREJET_FLOOR_${used})
+    if(NOT below LESS floor AND NOT floor EQUAL 0)
+      message(FATAL_ERROR "${name} (floor ${floor}) may use rooms below it only; got ${used} (${below})")
+    endif()
+    list(APPEND uses ${used})
+  endforeach()
+  list(JOIN uses ", " uses)
+  set_property(GLOBAL PROPERTY SCOREJET_FLOOR_${name} ${floor})
+  set_property(GLOBAL APPEND_STRING PROPERTY SCOREJET_PLAN "| ${floor} | ${name} | ${what} | ${uses} |\n")
+endfunction()
+
+# plan.md of the build folder, the table of docs/reference/plan.md: a test compares the two.
+function(scorejet_write_plan)
+  get_property(rows GLOBAL PROPERTY SCOREJET_PLAN)
+  file(WRITE ${PROJECT_BINARY_DIR}/plan.md
+    "| floor | folder | what is in it | uses |\n|---|---|---|---|\n${rows}")
 endfunction()
