@@ -56,7 +56,10 @@ void assign_key(RunConfig& config, const std::string& key, const toml::node& nod
                 const std::string& where) {
   for (const Field& field : fields(config)) {
     if (field.key != key) continue;
-    if (assign(field, node)) return;
+    if (assign(field, node)) {
+      config.given.insert(key);
+      return;
+    }
     std::ostringstream found;
     found << node.type();
     base::fail_argument("training::config", "{}: {} must be {}; got a TOML {}", where, key,
@@ -141,7 +144,9 @@ std::vector<Field> fields(RunConfig& c) {
       {"s1.predicts", &c.s1.predicts, "what that file gives: score, clean or noise"},
       {"loss.form", &c.loss.form, "what s2 is regressed on: centred, product or sketch"},
       {"loss.variance_reduction", &c.loss.variance_reduction,
-       "antithetic pair and control variate: three evaluations a sample, needed at small sigma"},
+       "antithetic pair and control variate where sigma is small beside the data (three "
+       "evaluations a "
+       "sample); fades out up to half their standard deviation"},
       {"loss.sigma_power", &c.loss.sigma_power,
        "the first-order loss at a sigma is weighed by (noise.sigma_max/sigma) to this; 0: all "
        "alike"},

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -76,6 +77,7 @@ struct RunConfig {
   FirstConfig s1;
   LossConfig loss;
   TrainConfig train;
+  std::set<std::string> given;  // keys that a file or --set named, as against defaults
 };
 
 struct Field {
