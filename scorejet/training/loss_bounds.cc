@@ -46,6 +46,14 @@ LossBounds loss_bounds(const models::ScoreModel& model, double sigma, double sig
   return bounds;
 }
 
+LossBounds held_out_bounds(const models::ScoreModel& model, double sigma,
+                           const LossBounds& bounds) {
+  const double variance = model.data_variance().mean().item<double>();
+  const double wider = 1 + 4 * variance / (sigma * sigma);
+  return {bounds.first * wider, bounds.second * wider * wider,
+          bounds.third * wider * wider * wider};
+}
+
 std::optional<Violation> find_violation(const LossBounds& bounds, const StepLosses& losses,
                                         const models::ScoreModel& model,
                                         const LossOptions& options) {

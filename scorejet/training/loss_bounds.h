@@ -26,6 +26,10 @@ struct LossBounds {
 LossBounds loss_bounds(const models::ScoreModel& model, double sigma, double sigma_max,
                        const StepLosses& untrained);
 
+// The same for rows held out of a set that is learned by heart: there x may be taken for another
+// row, so that E‖r‖² is up to D (1 + 4 V/σ²) in place of D, V the data's variance.
+LossBounds held_out_bounds(const models::ScoreModel& model, double sigma, const LossBounds& bounds);
+
 // A loss outside its bound, and what to change.
 struct Violation {
   int order = 0;

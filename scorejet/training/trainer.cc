@@ -299,8 +299,10 @@ TrainResult train(const RunConfig& given_config, const TrainOptions& options) {
   std::vector<GradientScale> clips;
   LossLedger ledger(*model, device);
   bool stopped = false;
-  const auto check_bounds = [&](const StepLosses& losses, const char* where) {
-    const auto found = find_violation(bounds, losses, *model, losses_options);
+  const LossBounds held_out = held_out_bounds(*model, config.noise.sigma, bounds);
+  const auto check_bounds = [&](const StepLosses& losses, const LossBounds& within,
+                                const char* where) {
+    const auto found = find_violation(within, losses, *model, losses_options);
     if (!found) return;
     base::fail_runtime("training::train",
                        "the loss of s{} must stay within ±{:.3g}; got {:.3g} in {} at step {}; "
@@ -352,11 +354,11 @@ TrainResult train(const RunConfig& given_config, const TrainOptions& options) {
       if (validating) {
         bar.message(fmt::format("step {:>6}  {:6.1f} s  validation {}", done, state.seconds,
                                 loss_text(validation)));
-        check_bounds(validation, "validation");
+        check_bounds(validation, held_out, "validation");
       }
-      check_bounds(mean, "training");
+      check_bounds(mean, bounds, "training");
     } else if (saving) {
-      check_bounds(ledger.mean(), "training");
+      check_bounds(ledger.mean(), bounds, "training");
     }
     if (saving) {
       state.seconds = elapsed();
