@@ -1,4 +1,4 @@
-// Trains with every default on twenty sets and prints a table: tests/defaults/README says how.
+// Trains with every default on twenty sets and prints a table.
 //   check_defaults [DATA_DIR] [SET ...]
 #include <fmt/format.h>
 
