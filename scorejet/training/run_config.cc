@@ -146,7 +146,7 @@ std::vector<Field> fields(RunConfig& c) {
       {"loss.variance_reduction", &c.loss.variance_reduction,
        "antithetic pair and control variate where sigma is small beside the data (three "
        "evaluations a "
-       "sample); fades out up to half their standard deviation"},
+       "sample); fades out up to 0.8 of their standard deviation"},
       {"loss.sigma_power", &c.loss.sigma_power,
        "the first-order loss at a sigma is weighed by (noise.sigma_max/sigma) to this; 0: all "
        "alike"},

@@ -163,7 +163,7 @@ void settle_variance_reduction(RunConfig& config, const models::ScoreModel& mode
   config.loss.variance_reduction = false;
   notices.push_back(fmt::format(
       "loss.variance_reduction is false in place of true: noise.sigma = {:g} is not small beside "
-      "the data, whose standard deviation is {:.3g} (it acts below half of that)",
+      "the data, whose standard deviation is {:.3g} (it fades out up to 0.8 of that)",
       config.noise.sigma, model.data_variance().mean().sqrt().item<double>()));
 }
 
