@@ -217,7 +217,8 @@ Dataset load_file(const fs::path& path) {
                      name);
 }
 
-DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t num_validation) {
+DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t num_validation,
+                          bool adapt) {
   Dataset all, test;
   if (name == "cifar10") {
     // The sheets that fetch brings, or the official binary files put there by hand.
@@ -241,6 +242,9 @@ DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t 
                     folder / "t10k-labels-idx1-ubyte", name);
   } else {
     all = load_file(name);
+  }
+  if (adapt && num_validation > all.size() / 2) {
+    num_validation = std::max<int64_t>(1, all.size() / 10);
   }
   const int64_t training = all.size() - num_validation;
   if (training < 1) {

@@ -44,12 +44,13 @@ const std::vector<std::string>& dataset_names();
 // not). A float array [N, D] is a set of vectors; uint8 [N, H, W] or [N, H, W, C] and float
 // [N, C, H, W] are images.
 // `num_validation` rows are held out of the training rows: the last ones. The named sets have
-// labels when their label files are there; files of the user's own have none. Errors:
-// std::runtime_error naming the file: missing (and the command that fetches it), empty, fewer rows
-// than num_validation + 1, wrong shape or type, NaN or infinite values (with the row), transparent
-// pixels, labels of another number than the samples or outside 0..9.
+// labels when their label files are there; files of the user's own have none. With `adapt` a
+// tenth of the training rows are held out (one at least) where those asked for are more than half.
+// Errors: std::runtime_error naming the file: missing (and the command that fetches it), empty,
+// fewer rows than num_validation + 1, wrong shape or type, NaN or infinite values (with the row),
+// transparent pixels, labels of another number than the samples or outside 0..9.
 DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
-                          int64_t num_validation);
+                          int64_t num_validation, bool adapt = false);
 
 // Which coordinates take more than one value in the data set: bool [D].
 at::Tensor varying_coordinates(const Dataset& dataset);

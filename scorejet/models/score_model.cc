@@ -125,6 +125,11 @@ at::Tensor ScoreModel::residual_scale(const at::Tensor& sigma) const {
   return (p.scale * p.relative).square().mean(-1);
 }
 
+at::Tensor ScoreModel::noise_share(const at::Tensor& sigma) const {
+  const at::Tensor noise = sigma.square().unsqueeze(-1);
+  return (noise / (variance_ + noise)).square().mean(-1);
+}
+
 nets::Network::Features ScoreModel::features(const at::Tensor& x, const at::Tensor& sigma,
                                              int order) const {
   return network_->features(scaled_input(x, sigma), 0.25 * sigma.log(), order);

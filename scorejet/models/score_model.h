@@ -105,6 +105,9 @@ class ScoreModel : public score::ScoreField {
   // mean over coordinates of (e ρ)², [B]: the squared size of what the preconditioner leaves for
   // the network to explain in s1. Losses of order n are divided by its n-th power.
   at::Tensor residual_scale(const at::Tensor& sigma) const;
+  // ‖I − C‖²/D, [B], with C = I + σ² s2 of a Gaussian with the data's variances: mean (σ²/(V +
+  // σ²))².
+  at::Tensor noise_share(const at::Tensor& sigma) const;
 
   // The same model, its weights shared, on images of another size (a convolutional network is one
   // of every size; the moments of the data are those of a channel). A low-rank third order is left

@@ -68,6 +68,17 @@ at::Tensor score_loss_antithetic(const at::Tensor& s1_plus, const at::Tensor& s1
          (z * (s1_plus - s1_minus)).sum(-1) / sigma;
 }
 
+at::Tensor variate_coefficient(const at::Tensor& share) {
+  constexpr double kFull = 0.04, kNone = 0.16;
+  return ((kNone - share) / (kNone - kFull)).clamp(0, 1);
+}
+
+at::Tensor variate_coefficient(const SymmetricOperator& s2_clean, const at::Tensor& sigma) {
+  at::NoGradGuard no_grad;
+  const at::Tensor norm = s2_clean.detach().frobenius_squared();
+  return variate_coefficient(sigma.pow(4) * norm / static_cast<double>(s2_clean.dim()));
+}
+
 at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
                               const at::Tensor& z, const at::Tensor& sigma) {
   check("objectives::hessian_loss", s1, z, sigma);
@@ -76,15 +87,20 @@ at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const SymmetricOp
 }
 
 at::Tensor hessian_loss_antithetic_plain(Form form, const HessianTriple& triple,
-                                         const at::Tensor& z, const at::Tensor& sigma) {
+                                         const at::Tensor& z, const at::Tensor& sigma,
+                                         const at::Tensor& coefficient) {
   const at::Tensor pair =
       0.5 * (hessian_loss_plain(form, triple.s1_plus, triple.s2_plus, z, sigma) +
              hessian_loss_plain(form, triple.s1_minus, triple.s2_minus, -z, sigma));
   // The control variate needs zero mean over z given x: w = C z, without s1.
   const SymmetricOperator h = fit(form, triple.s1_clean, triple.s2_clean, z, sigma).h;
-  if (form == Form::kProduct) return pair - target_product({h, z}, sigma);
+  const auto weighed = [&](const at::Tensor& variate) {
+    return coefficient.defined() ? coefficient.detach() * variate : variate;
+  };
+  if (form == Form::kProduct) return pair - weighed(target_product({h, z}, sigma));
   const SymmetricOperator c = triple.s2_clean.detach().affine(at::ones_like(sigma), sigma.square());
-  return pair - (linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square();
+  return pair -
+         weighed((linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square());
 }
 
 at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
@@ -96,18 +112,18 @@ at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator
 }
 
 at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
-                                   const at::Tensor& sigma) {
+                                   const at::Tensor& sigma, const at::Tensor& coefficient) {
   const std::vector<at::Tensor> s1{triple.s1_plus, triple.s1_minus, triple.s1_clean};
   const std::vector<SymmetricOperator> s2{triple.s2_plus, triple.s2_minus, triple.s2_clean};
   if (!can_fuse_hessian_loss(form, s1, s2, z, sigma)) {
-    return hessian_loss_antithetic_plain(form, triple, z, sigma);
+    return hessian_loss_antithetic_plain(form, triple, z, sigma, coefficient);
   }
-  return fused_hessian_loss(form, s1, s2, z, sigma);
+  return fused_hessian_loss(form, s1, s2, z, sigma, coefficient);
 }
 
 at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
                                          const SymmetricOperator& s2, const at::Tensor& z,
-                                         const at::Tensor& sigma) {
+                                         const at::Tensor& sigma, const at::Tensor& coefficient) {
   const int64_t size = z.size(0);
   base::check_shape("objectives::hessian_loss_antithetic", "s1", s1, {3 * size, z.size(1)});
   base::check_shape("objectives::hessian_loss_antithetic", "s2's diagonal", s2.diagonal(),
@@ -116,15 +132,16 @@ at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
   return hessian_loss_antithetic_plain(
       form,
       {at(0), at(1), at(2), s2.slice(0, size), s2.slice(size, size), s2.slice(2 * size, size)}, z,
-      sigma);
+      sigma, coefficient);
 }
 
 at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
-                                   const at::Tensor& z, const at::Tensor& sigma) {
+                                   const at::Tensor& z, const at::Tensor& sigma,
+                                   const at::Tensor& coefficient) {
   if (!can_fuse_hessian_loss(form, {s1}, {s2}, z, sigma) || s1.size(0) != 3 * z.size(0)) {
-    return hessian_loss_antithetic_plain(form, s1, s2, z, sigma);
+    return hessian_loss_antithetic_plain(form, s1, s2, z, sigma, coefficient);
   }
-  return fused_hessian_loss(form, {s1}, {s2}, z, sigma);
+  return fused_hessian_loss(form, {s1}, {s2}, z, sigma, coefficient);
 }
 
 at::Tensor sketch_loss(const SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv) {

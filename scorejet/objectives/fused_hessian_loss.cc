@@ -27,8 +27,11 @@ class Items {
  public:
   // parts: a and B in turn.
   Items(Form form, at::TensorList parts, at::TensorList s1, const at::Tensor& z,
-        const at::Tensor& sigma)
-      : form_(form), z_(z.contiguous()), sigma_(sigma.contiguous()) {
+        const at::Tensor& sigma, const at::Tensor& coefficient)
+      : form_(form),
+        z_(z.contiguous()),
+        sigma_(sigma.contiguous()),
+        coefficient_(coefficient.contiguous()) {
     int64_t rows = 0;
     for (size_t i = 0; i < s1.size(); ++i) {
       diagonal_.push_back(parts[2 * i].contiguous());
@@ -43,7 +46,11 @@ class Items {
   int64_t points() const { return points_; }
   int64_t dim() const { return z_.size(1); }
   int64_t rank() const { return factor_[0].size(2); }
-  double weight(int64_t item) const { return points_ == 1 || item % points_ == 2 ? 1 : 0.5; }
+  // Of an evaluation in its sample's loss.
+  float weight(int64_t item) const {
+    if (points_ == 1) return 1;
+    return item % points_ == 2 ? coefficient_.data_ptr<float>()[item / points_] : 0.5F;
+  }
 
   HessianTerm term(int64_t item) const {
     const bool clean = item % points_ == 2;
@@ -118,7 +125,7 @@ class Items {
 
   Form form_;
   std::vector<at::Tensor> diagonal_, factor_, s1_;
-  at::Tensor z_, sigma_;
+  at::Tensor z_, sigma_, coefficient_;
   int64_t points_;
 };
 
@@ -130,8 +137,9 @@ at::Tensor losses(const Items& items, const at::Tensor& coefficients) {
   std::vector<double> values(static_cast<size_t>(items.samples() * items.points()));
   items.for_each([&](HessianSample& sample, int64_t item) {
     const auto i = static_cast<size_t>(item);
+    if (items.weight(item) == 0) return;
     float* kept = offsets.empty() ? nullptr : coefficients.data_ptr<float>() + offsets[i];
-    values[i] = items.weight(item) * sample.evaluate(items.point(item), kept);
+    values[i] = static_cast<double>(items.weight(item)) * sample.evaluate(items.point(item), kept);
   });
   at::Tensor result = at::empty({items.samples()}, at::kFloat);
   for (int64_t b = 0; b < items.samples(); ++b) {
@@ -145,28 +153,30 @@ at::Tensor losses(const Items& items, const at::Tensor& coefficients) {
 }
 
 at::Tensor plain(Form form, const variable_list& parts, const variable_list& s1,
-                 const at::Tensor& z, const at::Tensor& sigma) {
+                 const at::Tensor& z, const at::Tensor& sigma, const at::Tensor& coefficient) {
   std::vector<SymmetricOperator> s2;
   for (size_t i = 0; i < s1.size(); ++i) {
     s2.push_back(SymmetricOperator::from_low_rank(parts[2 * i], parts[2 * i + 1]));
   }
   if (s1.size() == 3) {
-    return hessian_loss_antithetic_plain(form, {s1[0], s1[1], s1[2], s2[0], s2[1], s2[2]}, z,
-                                         sigma);
+    return hessian_loss_antithetic_plain(form, {s1[0], s1[1], s1[2], s2[0], s2[1], s2[2]}, z, sigma,
+                                         coefficient);
   }
-  return s1[0].size(0) == z.size(0) ? hessian_loss_plain(form, s1[0], s2[0], z, sigma)
-                                    : hessian_loss_antithetic_plain(form, s1[0], s2[0], z, sigma);
+  return s1[0].size(0) == z.size(0)
+             ? hessian_loss_plain(form, s1[0], s2[0], z, sigma)
+             : hessian_loss_antithetic_plain(form, s1[0], s2[0], z, sigma, coefficient);
 }
 
 struct FusedHessianLoss : torch::autograd::Function<FusedHessianLoss> {
   static at::Tensor forward(AutogradContext* context, int64_t form, at::TensorList parts,
-                            at::TensorList s1, const at::Tensor& z, const at::Tensor& sigma) {
-    const Items items(static_cast<Form>(form), parts, s1, z, sigma);
+                            at::TensorList s1, const at::Tensor& z, const at::Tensor& sigma,
+                            const at::Tensor& coefficient) {
+    const Items items(static_cast<Form>(form), parts, s1, z, sigma, coefficient);
     const at::Tensor coefficients = at::empty({items.coefficient_offsets().back()}, at::kFloat);
     const at::Tensor result = losses(items, coefficients);
     variable_list saved = parts.vec();
     saved.insert(saved.end(), s1.begin(), s1.end());
-    saved.insert(saved.end(), {z, sigma, coefficients});
+    saved.insert(saved.end(), {z, sigma, coefficient, coefficients});
     context->save_for_backward(saved);
     context->saved_data["form"] = form;
     return result;
@@ -174,17 +184,19 @@ struct FusedHessianLoss : torch::autograd::Function<FusedHessianLoss> {
 
   static variable_list backward(AutogradContext* context, variable_list outputs) {
     const variable_list saved = context->get_saved_variables();
-    const size_t count = (saved.size() - 3) / 3;  // of parts
+    const size_t count = (saved.size() - 4) / 3;  // of parts
     const auto form = static_cast<Form>(context->saved_data["form"].toInt());
     const variable_list parts(saved.begin(), saved.begin() + static_cast<int64_t>(2 * count));
-    const variable_list s1(saved.begin() + static_cast<int64_t>(2 * count), saved.end() - 3);
+    const variable_list s1(saved.begin() + static_cast<int64_t>(2 * count), saved.end() - 4);
     const at::Tensor &z = saved[3 * count], &sigma = saved[3 * count + 1];
-    variable_list gradients(1 + 3 * count + 2);  // one an argument; none but the parts'
+    const at::Tensor& coefficient = saved[3 * count + 2];
+    variable_list gradients(1 + 3 * count + 3);  // one an argument; none but the parts'
     const variable_list computed =
         at::GradMode::is_enabled()
-            ? torch::autograd::grad({plain(form, parts, s1, z, sigma)}, parts, {outputs[0]}, true,
-                                    true, true)
-            : differentiate(Items(form, parts, s1, z, sigma), saved.back(), outputs[0]);
+            ? torch::autograd::grad({plain(form, parts, s1, z, sigma, coefficient)}, parts,
+                                    {outputs[0]}, true, true, true)
+            : differentiate(Items(form, parts, s1, z, sigma, coefficient), saved.back(),
+                            outputs[0]);
     std::copy(computed.begin(), computed.end(), gradients.begin() + 1);
     return gradients;
   }
@@ -195,10 +207,14 @@ struct FusedHessianLoss : torch::autograd::Function<FusedHessianLoss> {
     const at::Tensor scale = output.contiguous();
     return items.gradients([&](HessianSample& sample, int64_t item, float* diagonal,
                                float* factor) {
+      if (items.weight(item) == 0) {
+        std::fill_n(diagonal, items.dim(), 0.0F);
+        std::fill_n(factor, items.dim() * items.rank(), 0.0F);
+        return;
+      }
       sample.differentiate(
           items.point(item), coefficients.data_ptr<float>() + offsets[static_cast<size_t>(item)],
-          static_cast<float>(items.weight(item)) * scale.data_ptr<float>()[item / items.points()],
-          diagonal, factor);
+          items.weight(item) * scale.data_ptr<float>()[item / items.points()], diagonal, factor);
     });
   }
 };
@@ -235,7 +251,8 @@ bool can_fuse_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
 
 at::Tensor fused_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
                               const std::vector<SymmetricOperator>& s2, const at::Tensor& z,
-                              const at::Tensor& sigma) {
+                              const at::Tensor& sigma, const at::Tensor& given) {
+  const at::Tensor coefficient = given.defined() ? given.detach() : at::ones_like(sigma);
   variable_list parts, held;
   for (size_t i = 0; i < s2.size(); ++i) {
     parts.push_back(s2[i].diagonal_part());
@@ -245,9 +262,9 @@ at::Tensor fused_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
   const bool differentiable = at::GradMode::is_enabled() &&
                               std::any_of(parts.begin(), parts.end(),
                                           [](const auto& part) { return part.requires_grad(); });
-  if (!differentiable) return losses(Items(form, parts, held, z, sigma), {});
+  if (!differentiable) return losses(Items(form, parts, held, z, sigma, coefficient), {});
   return FusedHessianLoss::apply(static_cast<int64_t>(form), at::TensorList(parts),
-                                 at::TensorList(held), z, sigma);
+                                 at::TensorList(held), z, sigma, coefficient);
 }
 
 }  // namespace scorejet::objectives

@@ -19,13 +19,14 @@ bool can_fuse_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
                            const at::Tensor& sigma);
 
 // hessian_loss() of one evaluation (one s1 [B, D] and s2), or hessian_loss_antithetic() of three:
-// at x + σz, x − σz and x, each an element or all in one batch of 3B. A derivative of the gradient
-// goes through the plain form. Math: with G = BᵀB and M an [r, r] matrix made of G, the gradient in
-// B is a∘B + B M and outer products of vectors. Cost: 3 B D r² multiply-adds, twice that for the
-// clean x of the centred form; O(B r²) memory beside the gradient. The same bits for any number of
-// threads.
+// at x + σz, x − σz and x, each an element or all in one batch of 3B; `coefficient` [B], float32,
+// is the control variate's (undefined: 1), and where it is 0 the clean x is not looked at. A
+// derivative of the gradient goes through the plain form. Math: with G = BᵀB and M an [r, r] matrix
+// made of G, the gradient in B is a∘B + B M and outer products of vectors. Cost: 3 B D r²
+// multiply-adds, twice that for the clean x of the centred form; O(B r²) memory beside the
+// gradient. The same bits for any number of threads.
 at::Tensor fused_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
                               const std::vector<linalg::SymmetricOperator>& s2, const at::Tensor& z,
-                              const at::Tensor& sigma);
+                              const at::Tensor& sigma, const at::Tensor& coefficient = {});
 
 }  // namespace scorejet::objectives

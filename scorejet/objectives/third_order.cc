@@ -86,7 +86,8 @@ at::Tensor hermite_product(const SymmetricTensor& s3, const SymmetricOperator& s
 
 at::Tensor third_order_loss_antithetic(const ThirdOrderPoint& plus, const ThirdOrderPoint& minus,
                                        const ThirdOrderPoint& clean, const at::Tensor& slope,
-                                       const at::Tensor& z, const at::Tensor& sigma) {
+                                       const at::Tensor& z, const at::Tensor& sigma,
+                                       const at::Tensor& coefficient) {
   constexpr const char* kWhere = "objectives::third_order_loss_antithetic";
   check_third(kWhere, clean.s1, clean.s3, z, sigma);
   base::check_shape(kWhere, "slope", slope, sigma.sizes());
@@ -98,7 +99,8 @@ at::Tensor third_order_loss_antithetic(const ThirdOrderPoint& plus, const ThirdO
       3 * ((clean.s3.apply(c.apply(z)) * s1).sum(-1) - clean.s3.inner_square(c, s1));
   // The regression sees every sample at the same scale, whatever its σ.
   const Coefficients a = fit_coefficients(pair * sigma.pow(3), slope * sigma, even * sigma);
-  return half_norms + pair - (a.first * slope + a.second * even) / sigma.square();
+  const at::Tensor variates = (a.first * slope + a.second * even) / sigma.square();
+  return half_norms + pair - (coefficient.defined() ? coefficient.detach() * variates : variates);
 }
 
 }  // namespace scorejet::objectives

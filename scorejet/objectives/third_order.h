@@ -40,10 +40,12 @@ at::Tensor hermite_product(const linalg::SymmetricTensor& s3, const linalg::Symm
 // variance stays bounded as σ → 0. Where σ is no smaller than the length over which s3 changes they
 // would add noise: each is taken with a coefficient in [0, 1], fitted by least squares on the other
 // half of the batch, so that it is independent of what it multiplies. The expectation over
-// independent samples is that of third_order_loss. `slope` is φ'(0) [B]: a directional derivative,
+// independent samples is that of third_order_loss. `coefficient` [B] multiplies both of them, as in
+// hessian_loss_antithetic (undefined: 1). `slope` is φ'(0) [B]: a directional derivative,
 // which the caller takes through its network with hermite_product.
 at::Tensor third_order_loss_antithetic(const ThirdOrderPoint& plus, const ThirdOrderPoint& minus,
                                        const ThirdOrderPoint& clean, const at::Tensor& slope,
-                                       const at::Tensor& z, const at::Tensor& sigma);
+                                       const at::Tensor& z, const at::Tensor& sigma,
+                                       const at::Tensor& coefficient = {});
 
 }  // namespace scorejet::objectives

@@ -175,7 +175,9 @@ at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const 
   if (options.form == objectives::Form::kSketch) {
     loss = per_sample(sketch_loss_of(products, noisy()));
   } else if (options.variance_reduction) {
-    loss = objectives::hessian_loss_antithetic(options.form, s1, s2, batch.z, batch.sigma);
+    loss = objectives::hessian_loss_antithetic(
+        options.form, s1, s2, batch.z, batch.sigma,
+        objectives::variate_coefficient(s2.slice(2 * size, size), batch.sigma));
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
@@ -230,7 +232,8 @@ at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::T
     loss = objectives::third_order_loss_antithetic(
         {s1.narrow(0, 0, size), s2.slice(0, size), pair.slice(0, size)},
         {s1.narrow(0, size, size), s2.slice(size, size), pair.slice(size, size)}, clean,
-        (gradient * batch.z).sum(-1), batch.z, batch.sigma);
+        (gradient * batch.z).sum(-1), batch.z, batch.sigma,
+        objectives::variate_coefficient(clean.s2, batch.sigma));
   }
   return (loss / scale.pow(3)).mean();
 }
@@ -284,6 +287,15 @@ std::vector<FlatParameters::Range> complement(const std::vector<FlatParameters::
 }
 
 }  // namespace
+
+bool reduces_variance(const ScoreModel& model, const LossOptions& options, double sigma) {
+  const int order = model.max_order();
+  const bool looks_at_clean =
+      order >= 3 || (order >= 2 && options.form != objectives::Form::kSketch);
+  if (!options.variance_reduction || !looks_at_clean) return options.variance_reduction;
+  const at::Tensor level = at::full({1}, sigma, model.data_variance().options());
+  return objectives::variate_coefficient(model.noise_share(level)).item<double>() > 0;
+}
 
 StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
                            const NoisyBatch& batch) {

@@ -16,7 +16,7 @@ namespace scorejet::training {
 
 struct LossOptions {
   objectives::Form form = objectives::Form::kCentred;
-  bool variance_reduction = true;
+  bool variance_reduction = true;  // fades out where σ is not small, sample by sample
   // Order 1 at σ is weighed by (sigma_reference/σ)^sigma_power. What the preconditioner leaves to
   // explain can be explained more fully the less noise there is, so that unweighted losses and
   // their gradients are mostly those of the largest σ. The reference is the largest σ that is
@@ -85,6 +85,11 @@ struct StepLosses {
   // Norms before clipping; NaN for an s1 that is given, 0 for an order that the model has not.
   double first_gradient = 0, second_gradient = 0, third_gradient = 0;
 };
+
+// Whether variance reduction does anything for samples with at least so much noise: not where its
+// control variates have faded out (objectives::variate_coefficient). Without clean points it always
+// does, if it is on. Waits for the device.
+bool reduces_variance(const models::ScoreModel& model, const LossOptions& options, double sigma);
 
 // The weighted losses without gradients: for validation.
 StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& options,

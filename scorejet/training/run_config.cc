@@ -65,6 +65,7 @@ void assign_key(RunConfig& config, const std::string& key, const toml::node& nod
       base::fail_argument("training::config", "{}: {} must be {}; got \"{}\"", where, key,
                           setting.requirement(), node.value_or(std::string()));
     }
+    config.given.insert(key);
     return;
   }
   const std::string near = base::nearest(key, known_keys());

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 
 #include "scorejet/base/settings.h"
@@ -100,7 +101,8 @@ struct RunConfig {
   models::ScoreModelOptions model;  // but for what the data say of it
   FirstConfig s1;
   TrainConfig train;
-  LossOptions loss;  // but for sigma_reference, which the noise says
+  LossOptions loss;             // but for sigma_reference, which the noise says
+  std::set<std::string> given;  // keys that a file or --set named, as against defaults
 
   // All of them, in the order in which they are written. They point into this object.
   base::Settings settings();

@@ -138,7 +138,8 @@ void RunFolder::append_metrics(int64_t step, double seconds, double rate, const 
 }
 
 void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel& model,
-                              int64_t num_parameters, const TrainingState& state) const {
+                              int64_t num_parameters, const TrainingState& state,
+                              const std::vector<std::string>& notices) const {
   const auto description = describe_model(model.options());
   const bool image = !description.at("image_shape").empty();
   nlohmann::ordered_json summary;
@@ -170,6 +171,7 @@ void RunFolder::write_summary(const RunConfig& config, const models::ScoreModel&
   put(summary, "best_validation_s2", state.best_second);
   if (model.max_order() >= 3) put(summary, "best_validation_s3", state.best_third);
   if (state.best_step >= 0) summary["best_validation_step"] = state.best_step;
+  if (!notices.empty()) summary["notices"] = notices;
   io::write_file(path_ / "run.json", summary.dump(2) + "\n");
 }
 

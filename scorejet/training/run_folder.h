@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "scorejet/data/dataset.h"
 #include "scorejet/models/score_model.h"
@@ -45,7 +46,8 @@ class RunFolder {
   void append_metrics(int64_t step, double seconds, double rate, const StepLosses& train,
                       const StepLosses* validation) const;
   void write_summary(const RunConfig& config, const models::ScoreModel& model,
-                     int64_t num_parameters, const TrainingState& state) const;
+                     int64_t num_parameters, const TrainingState& state,
+                     const std::vector<std::string>& notices) const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}

@@ -16,13 +16,21 @@
 #include "scorejet/base/seed.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/training/checkpoint.h"
+#include "scorejet/training/loss_bounds.h"
 #include "scorejet/training/run_folder.h"
+#include "scorejet/training/settle.h"
 
 namespace scorejet::training {
 namespace {
 
 constexpr int64_t kMetricsEvery = 20;        // steps between lines of metrics.jsonl
 constexpr int64_t kValidationSamples = 512;  // held-out samples a validation uses
+
+LossOptions loss_options(const RunConfig& config) {
+  LossOptions options = config.loss;
+  options.sigma_reference = config.noise.largest();
+  return options;
+}
 
 // Mean losses over a fixed held-out set with fixed noise, by the averaged weights.
 class Validator {
@@ -110,16 +118,20 @@ class LossLedger {
     return std::pair{step, read_losses(bad_.narrow(0, 1, 6))};
   }
 
-  // Mean losses since the last call, and the last step's gradients. Waits for the device.
-  StepLosses take_mean() {
+  // Mean losses since the last take_mean(), and the last step's gradients. Waits for the device.
+  StepLosses mean() const {
     StepLosses mean = read_losses(sum_ / static_cast<double>(count_));
     const StepLosses last = read_losses(last_);
     mean.first_gradient = last.first_gradient;
     mean.second_gradient = last.second_gradient;
     mean.third_gradient = last.third_gradient;
+    return mean;
+  }
+  StepLosses take_mean() {
+    const StepLosses taken = mean();
     sum_.zero_();
     count_ = 0;
-    return mean;
+    return taken;
   }
 
  private:
@@ -128,6 +140,21 @@ class LossLedger {
   at::Tensor bad_;         // step, -1 for none, and its losses
   int64_t count_ = 0;
 };
+
+// Off where its control variates have faded out at every σ of the run: the plain loss costs a
+// third.
+void settle_variance_reduction(RunConfig& config, const models::ScoreModel& model,
+                               std::vector<std::string>& notices) {
+  if (!config.loss.variance_reduction ||
+      reduces_variance(model, loss_options(config), config.noise.sigma)) {
+    return;
+  }
+  config.loss.variance_reduction = false;
+  notices.push_back(fmt::format(
+      "loss.variance_reduction is false in place of true: noise.sigma = {:g} is not small beside "
+      "the data, whose standard deviation is {:.3g} (it fades out up to 0.8 of that)",
+      config.noise.sigma, model.data_variance().mean().sqrt().item<double>()));
+}
 
 // How far along the range of ln σ each sample lies, in [0, 1], [size]: one in each of `size`
 // strata, in random order (quieter than independent draws; after Kingma et al. 2021), and at the
@@ -176,17 +203,23 @@ NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
   return {move(batch.x), move(batch.z), move(batch.sigma)};
 }
 
-TrainResult train(const RunConfig& config, const TrainOptions& options) {
+TrainResult train(const RunConfig& given_config, const TrainOptions& options) {
   using Clock = std::chrono::steady_clock;
+  RunConfig config = given_config;
   validate(config);
   const at::Device device = base::parse_device(options.device);
-  const data::DatasetSplits splits =
-      data::load_splits(config.data.name, config.data.dir, config.data.validation);
+  const data::DatasetSplits splits = load_run_data(config);
+  std::vector<std::string> notices = settle_defaults(config, splits);
   const GivenFirst given =
       prepare_given_first(config, splits.train, first_order_file(options.out), device);
   const std::unique_ptr<models::ScoreModel> model = make_model(config, splits.train, given);
   RunFolder folder = RunFolder::create(options.out, options.resume);
   model->to(device);
+  settle_variance_reduction(config, *model, notices);
+  const LossOptions losses_options = loss_options(config);
+  const Validator validator(config, losses_options, splits.validation);
+  const LossBounds bounds =
+      loss_bounds(*model, config.noise.sigma, config.noise.sigma_max, validator(*model, device));
   FlatParameters parameters(model->network());
   TrainingState state;
   if (folder.has_checkpoint()) {
@@ -200,9 +233,6 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
   folder.write_config(to_toml(config));
   folder.rewind_metrics(state.adam.step);
 
-  LossOptions loss = config.loss;
-  loss.sigma_reference = config.noise.largest();
-  const Validator validator(config, loss, splits.validation);
   const at::Tensor swap = at::empty_like(parameters.values());
   const auto validate_now = [&] {  // with the averaged weights in place of the current ones
     swap.copy_(parameters.values());
@@ -232,13 +262,26 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
     return draw_batch(config, splits.train, step, config.train.batch, "train");
   };
   base::Progress bar("train", config.train.steps, state.adam.step);
+  for (const std::string& notice : notices) bar.message("note: " + notice);
   std::vector<GradientScale> clips;
   LossLedger ledger(*model, device);
   bool stopped = false;
+  const LossBounds held_out = held_out_bounds(*model, config.noise.sigma, bounds);
+  const auto check_bounds = [&](const StepLosses& losses, const LossBounds& within,
+                                const char* where) {
+    const auto found = find_violation(within, losses, *model, losses_options);
+    if (!found) return;
+    base::fail_runtime("training::train",
+                       "the loss of s{} must stay within ±{:.3g}; got {:.3g} in {} at step {}; "
+                       "last good checkpoint: {}; to mend it {}",
+                       found->order, found->bound, found->value, where, state.adam.step,
+                       folder.has_checkpoint() ? folder.checkpoint().string() : "none yet",
+                       found->advice);
+  };
   while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
     const int64_t step = state.adam.step;
     const NoisyBatch batch = to_device(draw(step), device);
-    ledger.enter(step, compute_gradients(*model, loss, batch, parameters, clips));
+    ledger.enter(step, compute_gradients(*model, losses_options, batch, parameters, clips));
     const auto check_finite = [&](bool updated) {
       const auto bad = ledger.first_bad();
       if (!bad) return;
@@ -278,12 +321,16 @@ TrainResult train(const RunConfig& config, const TrainOptions& options) {
       if (validating) {
         bar.message(fmt::format("step {:>6}  {:6.1f} s  validation {}", done, state.seconds,
                                 loss_text(validation)));
+        check_bounds(validation, held_out, "validation");
       }
+      check_bounds(mean, bounds, "training");
+    } else if (saving) {
+      check_bounds(ledger.mean(), bounds, "training");
     }
     if (saving) {
       state.seconds = elapsed();
       save_checkpoint(folder.checkpoint(), *model, parameters, state);
-      folder.write_summary(config, *model, parameters.size(), state);
+      folder.write_summary(config, *model, parameters.size(), state, notices);
     }
   }
   TrainResult result;

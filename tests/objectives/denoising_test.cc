@@ -171,6 +171,8 @@ TEST(HessianLoss, VarianceReductionLeavesTheExpectedGradient) {
       const HessianTriple triple{s1(plus), s1(minus), s1(x), h(plus), h(minus), h(x)};
       loss = hessian_loss_antithetic(form, triple, z, levels);
       if (broken) loss = loss + 0.5 * h(x).trace();
+      const at::Tensor faded = 0.5 + 0.4 * at::sin(x.select(1, 0));  // any function of x alone
+      if (!broken) loss = hessian_loss_antithetic(form, triple, z, levels, faded);
     }
     torch::autograd::backward({loss.sum()});
     return at::cat({a.grad(), slope.grad()}, 1);
@@ -185,6 +187,25 @@ TEST(HessianLoss, VarianceReductionLeavesTheExpectedGradient) {
     EXPECT_LT(worst(gradients(form, true, false)), 5) << form_name(form);
     EXPECT_GT(worst(gradients(form, true, true)), 5) << "control";
   }
+}
+
+// Exactly 1 where C is near I, exactly 0 where it is not or s2 has run away, and between them in
+// between; a function of s2 at the clean x alone.
+TEST(HessianLoss, ControlVariateFadesOutWithTheNoisesShare) {
+  const auto of = [](double ratio) {  // s2 of a Gaussian of unit variance, σ = ratio
+    const at::Tensor a = at::full({1, 5}, -1 / (1 + ratio * ratio), at::kDouble);
+    return variate_coefficient(SymmetricOperator::from_diagonal(a),
+                               at::full({1}, ratio, at::kDouble))
+        .item<double>();
+  };
+  EXPECT_EQ(of(0.01), 1);
+  EXPECT_EQ(of(0.45), 1);
+  EXPECT_GT(of(0.65), 0);
+  EXPECT_LT(of(0.65), 1);
+  EXPECT_EQ(of(0.9), 0);
+  const auto wild = SymmetricOperator::from_low_rank(-at::ones({1, 5}, at::kDouble),
+                                                     100 * at::ones({1, 5, 1}, at::kDouble));
+  EXPECT_EQ(variate_coefficient(wild, at::full({1}, 0.1, at::kDouble)).item<double>(), 0);
 }
 
 TEST(SketchLoss, MeanOverTheSketchIsTheFrobeniusDistance) {

@@ -143,6 +143,37 @@ TEST(FusedHessianLoss, ToleranceSeesASmallTerm) {
   EXPECT_GT(change.item<double>(), 1e-5 * exact.abs().max().item<double>());
 }
 
+// Of 1 the control variate's coefficient changes no bit; of 0 no clean point, however bad, is seen.
+TEST(FusedHessianLoss, TakesTheControlVariatesCoefficient) {
+  for (const Form form : {Form::kProduct, Form::kCentred}) {
+    const FusedProblem p = make_fused_problem({3, 61, 5}, 3, 11);
+    const auto run = [&](const FusedProblem& q, bool plain, const at::Tensor& c) {
+      return differentiate(
+          [&](const FusedProblem& of) {
+            const auto s2 = SymmetricOperator::from_low_rank(of.a, of.b);
+            const at::Tensor own = c.defined() ? c.to(of.z.scalar_type()) : c;
+            return plain ? hessian_loss_antithetic_plain(form, of.s1, s2, of.z, of.sigma, own)
+                         : hessian_loss_antithetic(form, of.s1, s2, of.z, of.sigma, own);
+          },
+          q);
+    };
+    for (const bool plain : {false, true}) {
+      const Outcome without = run(p, plain, {}), one = run(p, plain, at::ones({3}));
+      EXPECT_TRUE(without.loss.equal(one.loss)) << form_name(form);
+      EXPECT_TRUE(without.a.equal(one.a)) << form_name(form);
+      EXPECT_TRUE(without.b.equal(one.b)) << form_name(form);
+    }
+    const at::Tensor c = at::tensor({0.0F, 0.3F, 1.0F});
+    const Outcome exact = run(to_double(p), true, c), found = run(p, false, c);
+    expect_near(found.loss, exact.loss, "loss");
+    expect_near(found.a, exact.a, "gradient in a");
+    expect_near(found.b, exact.b, "gradient in B");
+    EXPECT_FALSE(run(p, false, {}).loss.equal(found.loss)) << "control";
+    EXPECT_EQ(found.b[6].abs().max().item<float>(), 0) << "the clean point of coefficient 0";
+    EXPECT_GT(found.b[7].abs().max().item<float>(), 0);
+  }
+}
+
 TEST(FusedHessianLoss, TripleEqualsTheStackedBatch) {
   for (const Form form : {Form::kProduct, Form::kCentred}) {
     const FusedProblem p = make_fused_problem({3, 61, 5}, 3, 11);
