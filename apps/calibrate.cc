@@ -72,26 +72,6 @@ HeldOut held_out(const training::Run& run, int64_t limit) {
   return result;
 }
 
-posterior::CalibrationRecord calibrate_at(const training::Run& run, const HeldOut& samples,
-                                          double sigma, const Options& o) {
-  using namespace posterior;
-  const auto measure = [&](const at::Tensor& clean, uint64_t seed) {
-    return score_field(*run.model, clean, sigma, seed, o.components);
-  };
-  const Scores test = measure(samples.test, o.seed);
-  CalibrationRecord record;
-  record.fitted =
-      fit_recalibration(measure(samples.fit, o.seed + 1), sigma, kLevels, samples.counted);
-  record.num_fit = samples.fit.size(0);
-  record.num_test = samples.test.size(0);
-  const std::vector<double> gaussian = gaussian_widths(kLevels);
-  record.raw = summarise(test, kLevels, gaussian, gaussian, samples.counted);
-  record.calibrated =
-      summarise(scaled(test, record.fitted.temperature), kLevels, record.fitted.widths,
-                record.fitted.component_widths, samples.counted);
-  return record;
-}
-
 std::string sigma_label(const posterior::CalibrationRecord& record, const char* what) {
   return fmt::format("sigma {:.3g}, {}", record.fitted.sigma, what);
 }
@@ -223,7 +203,12 @@ void calibrate(Options o) {
   base::Progress bar("calibrate", static_cast<int64_t>(o.sigmas.size()));
   for (const double sigma : o.sigmas) {
     apps::print_notice(training::sigma_notice(run, sigma));
-    records.push_back(calibrate_at(run, samples, sigma, o));
+    records.push_back(posterior::calibrate(*run.model, samples.fit, samples.test, sigma,
+                                           {.levels = kLevels,
+                                            .num_components = o.components,
+                                            .seed = o.seed,
+                                            .counted = samples.counted})
+                          .record);
     bar.update(static_cast<int64_t>(records.size()), "");
   }
   posterior::write_calibration(std::filesystem::path(o.run) / "calibration.json", records);

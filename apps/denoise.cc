@@ -13,6 +13,8 @@
 #include "apps/denoise_pictures.h"
 #include "apps/error_bars.h"
 #include "scorejet/base/error.h"
+#include "scorejet/base/noise.h"
+#include "scorejet/base/seed.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/npz.h"
 #include "scorejet/io/tensor_bridge.h"
@@ -46,7 +48,7 @@ bool is_named(const std::string& input) {
 }
 
 void draw(const Options& o, const std::vector<int64_t>& shape, const apps::DenoisedInput& input,
-          const posterior::DenoiseResult& result) {
+          const posterior::Posterior& result) {
   const at::Tensor &clean = input.clean, &noisy = input.noisy;
   const int64_t rows = std::min<int64_t>(noisy.size(0), 8);
   const auto tiles = [&](const at::Tensor& x) {
@@ -166,7 +168,7 @@ Pictures find_pictures(const Options& o) {
 
 // The arrays of posterior.npz.
 io::NamedArrays to_arrays(const apps::DenoisedInput& input, const ErrorBars& bars,
-                          const posterior::DenoiseResult& result) {
+                          const posterior::Posterior& result) {
   const posterior::Interval interval = apps::intervals(bars, result);
   const at::Tensor sd = result.variance.defined() ? result.variance.sqrt() : at::Tensor();
   io::NamedArrays arrays;
@@ -209,7 +211,8 @@ void denoise(Options o) {
   apps::DenoisedInput input{{}, samples.slice(0, count), o.sigma};
   if (!o.noisy) {
     input.clean = input.noisy;
-    input.noisy = apps::add_noise(input.clean, o.sigma, o.seed, "input noise");
+    input.noisy =
+        base::add_noise(input.clean, o.sigma, base::make_generator(o.seed, "input noise"));
   }
   std::optional<data::Dataset> train;
   if (input.clean.defined() && (o.baseline || bars.level)) {
@@ -220,14 +223,14 @@ void denoise(Options o) {
   }
   io::make_writable_directory(o.out);
   const auto begin = std::chrono::steady_clock::now();
-  const apps::DenoisedSamples denoised = apps::denoise_samples(denoiser, input.noisy, o.sigma,
-                                                               {.num_components = o.components,
-                                                                .num_samples = o.samples,
-                                                                .seed = o.seed,
-                                                                .temperature = bars.temperature});
+  const posterior::Posterior result = apps::denoise_samples(denoiser, input.noisy, o.sigma,
+                                                            {.num_components = o.components,
+                                                             .num_samples = o.samples,
+                                                             .seed = o.seed,
+                                                             .temperature = bars.temperature},
+                                                            apps::terminal_listener());
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const posterior::DenoiseResult& result = denoised.posterior;
   if (denoiser.run) apps::print_notice(training::sigma_notice(*denoiser.run, o.sigma));
   apps::print_notice(apps::covariance_notice(denoiser));
   apps::print_notice(apps::mean_notice(denoiser, o.denoiser.predicts, input, result.mean));
@@ -247,7 +250,7 @@ void denoise(Options o) {
   metrics["command"] = apps::command_line();
   metrics["denoiser"] = denoiser.name;
   if (!denoiser.run) metrics["predicts"] = o.denoiser.predicts;
-  metrics["covariance"] = apps::covariance_name(denoiser.covariance);
+  metrics["covariance"] = posterior::covariance_name(denoiser.covariance);
   metrics["num_samples"] = count;
   metrics["sigma"] = o.sigma;
   metrics["seconds"] = seconds;
@@ -266,7 +269,7 @@ void denoise(Options o) {
   if (result.variance.defined()) {
     metrics["num_negative_variances"] = result.num_negative_variances;
   }
-  if (denoised.negative_part) metrics["negative_part"] = *denoised.negative_part;
+  if (result.negative_part) metrics["negative_part"] = *result.negative_part;
   if (denoiser.run) metrics["train_seconds"] = denoiser.run->train_seconds;
   if (!samples.image_shape.empty()) {
     draw(o, samples.image_shape, input, result);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "apps/commands.h"
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/posterior/residual.h"
 
@@ -18,18 +20,15 @@ constexpr int64_t kBaselineSamples = 5000;  // training samples behind the PCA b
 at::Tensor baseline(const Denoiser& denoiser, const data::Dataset& train, double sigma,
                     uint64_t seed, int64_t k) {
   const at::Tensor clean = train.slice(0, std::min(kBaselineSamples, train.size()));
-  const at::Tensor noisy = add_noise(clean, sigma, seed, "baseline noise");
+  const at::Tensor noisy =
+      base::add_noise(clean, sigma, base::make_generator(seed, "baseline noise"));
   Denoiser means = denoiser;
   means.covariance = Covariance::kSubspace;  // which, of no components, is nothing
   return posterior::principal_directions(
-      clean - denoise_samples(means, noisy, sigma, {}).posterior.mean, k);
+      clean - denoise_samples(means, noisy, sigma, {}, terminal_listener()).mean, k);
 }
 
 }  // namespace
-
-at::Tensor add_noise(const at::Tensor& x, double sigma, uint64_t seed, const char* stream) {
-  return x + sigma * at::randn(x.sizes(), base::make_generator(seed, stream), x.options());
-}
 
 std::optional<data::Dataset> training_set(const Denoiser& denoiser, const std::string& input) {
   training::DataConfig data;
@@ -55,14 +54,14 @@ void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
 }
 
 void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& input,
-                         const posterior::DenoiseResult& result) {
+                         const posterior::Posterior& result) {
   metrics["residual_energy_top_k"] =
       posterior::energy_share(input.clean - result.mean, result.components).mean().item<double>();
   metrics["k"] = result.components.size(1);
 }
 
 void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
-                  const DenoisedInput& input, const posterior::DenoiseResult& result,
+                  const DenoisedInput& input, const posterior::Posterior& result,
                   const data::Dataset& train, uint64_t seed) {
   const at::Tensor directions =
       baseline(denoiser, train, input.sigma, seed, result.components.size(1));

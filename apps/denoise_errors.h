@@ -20,9 +20,6 @@ struct DenoisedInput {
   double sigma = 0;
 };
 
-// x + σ z, of a named stream.
-at::Tensor add_noise(const at::Tensor& x, double sigma, uint64_t seed, const char* stream);
-
 // The run's training set, or that of the data set whose test set the input is; none for files.
 std::optional<data::Dataset> training_set(const Denoiser& denoiser, const std::string& input);
 
@@ -32,12 +29,12 @@ void put_errors(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
 
 // Adds the share of the residual's energy in the posterior's components.
 void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& input,
-                         const posterior::DenoiseResult& result);
+                         const posterior::Posterior& result);
 
 // Adds that share in as many components of a PCA of the residuals that this denoiser leaves on
 // training samples.
 void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
-                  const DenoisedInput& input, const posterior::DenoiseResult& result,
+                  const DenoisedInput& input, const posterior::Posterior& result,
                   const data::Dataset& train, uint64_t seed);
 
 // A posterior mean is never further from the noisy point than the noise is, in the mean over

@@ -6,12 +6,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "scorejet/data/dataset.h"
-#include "scorejet/posterior/denoise.h"
+#include "scorejet/posterior/posteriors.h"
 #include "scorejet/training/run_folder.h"
 
 namespace scorejet::apps {
@@ -24,13 +23,7 @@ struct DenoiserRequest {
   double sigma = 0;
 };
 
-enum class Covariance {
-  kLearned,   // the field's own s2
-  kSubspace,  // leading eigenpairs, by exact Jacobian-vector products: no matrix, no diagonal
-  kExact      // the whole Jacobian of s1
-};
-
-const char* covariance_name(Covariance value);  // "learned", "subspace", "exact"
+using posterior::Covariance;
 
 struct Denoiser {
   std::shared_ptr<const score::ScoreField> field;
@@ -50,17 +43,10 @@ struct Denoiser {
 // numbers a sample); what score::TorchScriptField says of the file.
 Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& input);
 
-struct DenoisedSamples {
-  posterior::DenoiseResult posterior;  // on the CPU
-  // Negative part of an exact covariance against its positive one, summed over eigenvalues, the
-  // largest over blocks; drawn samples leave it out. Only where samples were drawn from one.
-  std::optional<double> negative_part;
-};
-
-// The posterior at rows x [N, D] of a noise level, x on the CPU, in blocks, with a progress bar.
-// Errors: std::domain_error for a mean that is not finite, naming sample and coordinate.
-DenoisedSamples denoise_samples(const Denoiser& denoiser, const at::Tensor& x, double sigma,
-                                const posterior::DenoiseOptions& options);
+// posterior::posteriors of it: at rows x [N, D] of a noise level, x on the CPU.
+posterior::Posterior denoise_samples(const Denoiser& denoiser, const at::Tensor& x, double sigma,
+                                     const posterior::DenoiseOptions& wanted,
+                                     const base::Listener& listener);
 
 // What to tell a user of a denoiser without standard deviations; "" where it has them.
 std::string covariance_notice(const Denoiser& denoiser);

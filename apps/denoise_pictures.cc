@@ -9,7 +9,7 @@
 
 #include "apps/commands.h"
 #include "scorejet/base/error.h"
-#include "scorejet/base/progress.h"
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/npz.h"
@@ -50,19 +50,8 @@ io::NdArray to_samples(const at::Tensor& unit, int64_t maximum, double* clipped)
 // One picture: a row, or a row a channel where a grey model denoises a colour picture.
 struct Denoised {
   at::Tensor clean, noisy;  // [B, D]; clean may be undefined
-  posterior::DenoiseResult result;
+  posterior::Posterior result;
 };
-
-posterior::DenoiseResult one_row(const posterior::DenoiseResult& all, int64_t i) {
-  const auto row = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, i, 1) : t; };
-  posterior::DenoiseResult result;
-  result.mean = row(all.mean);
-  result.variance = row(all.variance);
-  result.eigenvalues = row(all.eigenvalues);
-  result.components = row(all.components);
-  result.samples = row(all.samples);
-  return result;
-}
 
 void write_grid(const fs::path& path, const PictureFile& file, const Denoised& d) {
   const int64_t rows = d.noisy.size(0), channels = file.shape[0] / rows;
@@ -189,23 +178,18 @@ Denoised denoise_one(const training::Run& run, const PictureFile& file, const io
   if (!o.noisy && !o.estimate) {
     const auto index = static_cast<uint64_t>(number);
     d.clean = x;
-    d.noisy =
-        x + file.sigma * at::randn(x.sizes(), base::make_generator(o.seed, "input noise", index),
-                                   x.options());
+    d.noisy = base::add_noise(x, file.sigma, base::make_generator(o.seed, "input noise", index));
   }
   const auto field = models::field_of_size(*run.model, file.shape[1], file.shape[2]);
-  posterior::DenoiseResult& result = d.result;
-  result = posterior::denoise(*field, d.noisy.to(run.model->data_mean().device()),
-                              at::full({}, file.sigma),
-                              {.num_components = std::min(o.components, field->dim()),
-                               .num_samples = o.samples,
-                               .seed = o.seed,
-                               .first_row = 3 * number,
-                               .temperature = file.error_bars.temperature});
-  for (at::Tensor* t :
-       {&result.mean, &result.variance, &result.eigenvalues, &result.components, &result.samples}) {
-    if (t->defined()) *t = t->cpu();
-  }
+  d.result =
+      posterior::posteriors(*field, d.noisy, file.sigma,
+                            {.wanted = {.num_components = std::min(o.components, field->dim()),
+                                        .num_samples = o.samples,
+                                        .seed = o.seed,
+                                        .first_row = 3 * number,
+                                        .temperature = file.error_bars.temperature},
+                             .device = run.model->data_mean().device(),
+                             .name = file.path.string()});
   return d;
 }
 
@@ -292,12 +276,12 @@ data::Dataset load_pictures(const std::vector<PictureFile>& files) {
 
 Json write_pictures(const std::vector<PictureFile>& files, const PictureOptions& options,
                     const at::Tensor& clean, const at::Tensor& noisy,
-                    const posterior::DenoiseResult& result) {
+                    const posterior::Posterior& result) {
   Json lines = Json::array();
   for (int64_t i = 0; i < std::ssize(files); ++i) {
     const PictureFile& file = files[static_cast<size_t>(i)];
     const Denoised d{clean.defined() ? clean.narrow(0, i, 1) : clean, noisy.narrow(0, i, 1),
-                     one_row(result, i)};
+                     posterior::row_of(result, i)};
     lines.push_back(write_one(file, io::read_picture(file.path), options, d));
   }
   return lines;

@@ -56,7 +56,6 @@ void denoise_pictures(const training::Run& run, const std::vector<PictureFile>& 
 // Returns their lines for metrics.json.
 nlohmann::ordered_json write_pictures(const std::vector<PictureFile>& files,
                                       const PictureOptions& options, const at::Tensor& clean,
-                                      const at::Tensor& noisy,
-                                      const posterior::DenoiseResult& result);
+                                      const at::Tensor& noisy, const posterior::Posterior& result);
 
 }  // namespace scorejet::apps

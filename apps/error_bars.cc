@@ -12,7 +12,7 @@
 namespace scorejet::apps {
 namespace {
 
-posterior::Interval around(const posterior::DenoiseResult& result, double width) {
+posterior::Interval around(const posterior::Posterior& result, double width) {
   const at::Tensor reach = width * result.variance.sqrt();
   return {result.mean - reach, result.mean + reach};
 }
@@ -58,13 +58,13 @@ ErrorBars error_bars_at(const ErrorBarOptions& options, double sigma) {
   return bars;
 }
 
-posterior::Interval intervals(const ErrorBars& bars, const posterior::DenoiseResult& result) {
+posterior::Interval intervals(const ErrorBars& bars, const posterior::Posterior& result) {
   if (!bars.level) return {};
   return around(result, bars.width);
 }
 
 void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBars& bars,
-                    const posterior::DenoiseResult& result, const at::Tensor& clean,
+                    const posterior::Posterior& result, const at::Tensor& clean,
                     const at::Tensor& counted) {
   if (bars.calibrated) metrics["temperature"] = bars.temperature;
   if (bars.level) metrics["level"] = *bars.level;

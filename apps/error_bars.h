@@ -39,13 +39,13 @@ ErrorBars error_bars_at(const ErrorBarOptions& options, double sigma);
 
 // The interval of each coordinate, [B, D], NaN where the variance is negative; undefined tensors
 // where no level was asked for. `result` has the temperature in it.
-posterior::Interval intervals(const ErrorBars& bars, const posterior::DenoiseResult& result);
+posterior::Interval intervals(const ErrorBars& bars, const posterior::Posterior& result);
 
 // Adds temperature and level to the metrics and, where `clean` is defined, the predicted variance
 // over the squared error and the share of the clean coordinates that lie in their intervals; with
 // and without the correction. `counted`: bool [D], the coordinates of that share; undefined: all.
 void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBars& bars,
-                    const posterior::DenoiseResult& result, const at::Tensor& clean,
+                    const posterior::Posterior& result, const at::Tensor& clean,
                     const at::Tensor& counted);
 
 }  // namespace scorejet::apps

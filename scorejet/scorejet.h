@@ -21,6 +21,7 @@
 #include "scorejet/posterior/gaussian.h"
 #include "scorejet/posterior/marginal.h"
 #include "scorejet/posterior/noise_level.h"
+#include "scorejet/posterior/posteriors.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/sampling/annealed.h"
 #include "scorejet/sampling/chain_file.h"

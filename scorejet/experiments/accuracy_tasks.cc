@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/experiments/accuracy.h"
 #include "scorejet/experiments/fit.h"
@@ -79,8 +80,7 @@ class Evaluation {
   Evaluation(const Problem& problem, double sigma, int64_t count)
       : problem_(problem), sigma_(sigma) {
     const at::Tensor clean = problem.density->sample(count, base::make_generator(1, "test points"));
-    points_ = clean + sigma * at::randn(clean.sizes(), base::make_generator(1, "test noise"),
-                                        clean.options());
+    points_ = base::add_noise(clean, sigma, base::make_generator(1, "test noise"));
   }
 
   // Calls use(x as float32, exact jet) on pieces of the points.

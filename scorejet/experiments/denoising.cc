@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "scorejet/base/noise.h"
 #include "scorejet/data/dataset.h"
 #include "scorejet/experiments/denoising_cost.h"
 #include "scorejet/experiments/denoising_measures.h"
@@ -44,7 +45,9 @@ struct DenoisingSetup {
   at::Tensor clean, counted;
   std::vector<int64_t> shape;
 
-  at::Tensor noisy(double sigma) const { return posterior::add_noise(clean, sigma, 0); }
+  at::Tensor noisy(double sigma) const {
+    return base::add_row_noise(clean, sigma, 0, posterior::kCalibrationNoise);
+  }
 };
 
 DenoisingSetup open_arena(const DenoisingLab& lab, const std::string& model, int64_t images) {
@@ -60,22 +63,22 @@ DenoisingSetup open_arena(const DenoisingLab& lab, const std::string& model, int
   return arena;
 }
 
-Json measure_posteriors(const DenoisingSetup& arena, const Posteriors& posteriors,
-                        const at::Tensor& clean) {
+Json row_of_measures(const DenoisingSetup& arena, const Posterior& posteriors,
+                     const at::Tensor& clean) {
   return measure_posteriors(posteriors, clean, arena.counted, arena.shape);
 }
 
-std::vector<double> mean_spectrum(const Posteriors& posteriors) {
-  const at::Tensor mean = posteriors.values.mean(0).to(at::kDouble).contiguous();
+std::vector<double> mean_spectrum(const Posterior& posteriors) {
+  const at::Tensor mean = posteriors.eigenvalues.mean(0).to(at::kDouble).contiguous();
   return {mean.data_ptr<double>(), mean.data_ptr<double>() + mean.numel()};
 }
 
 Task direct_task(const DenoisingLab& lab, const std::string& model, double sigma) {
   return {lab.key(model, fmt::format("direct at sigma {:g}", sigma)), [=] {
             const DenoisingSetup arena = open_arena(lab, model, lab.plan.num_images);
-            const Posteriors posteriors = direct_posteriors(
+            const Posterior posteriors = direct_posteriors(
                 *arena.run.model, arena.clean, arena.noisy(sigma), sigma, lab.plan.num_components);
-            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)},
+            return Json{{"row", row_of_measures(arena, posteriors, arena.clean)},
                         {"spectrum", mean_spectrum(posteriors)}};
           }};
 }
@@ -88,12 +91,12 @@ Task jacobian_task(const DenoisingLab& lab, double sigma) {
         const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_jacobian);
         const at::Tensor noisy = arena.noisy(sigma);
         const int64_t k = lab.plan.num_components;
-        const Posteriors jacobian =
+        const Posterior jacobian =
             jacobian_posteriors(*arena.run.model, arena.clean, noisy, sigma, k);
-        const Posteriors direct = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, k);
+        const Posterior direct = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, k);
         Json agreement = measure_agreement(direct, jacobian, arena.counted);
-        const Json row = measure_posteriors(arena, jacobian, arena.clean);
-        const Json own = measure_posteriors(arena, direct, arena.clean);
+        const Json row = row_of_measures(arena, jacobian, arena.clean);
+        const Json own = row_of_measures(arena, direct, arena.clean);
         for (const char* energy : {"energy_1", "energy_5", "energy_20", "energy_50"}) {
           agreement[fmt::format("{}_direct", energy)] = own[energy];
           agreement[fmt::format("{}_jacobian", energy)] = row[energy];
@@ -108,9 +111,9 @@ Task subspace_task(const DenoisingLab& lab, double sigma) {
                                      lab.plan.num_jacobian, sigma)),
           [=] {
             const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_jacobian);
-            const Posteriors posteriors = subspace_posteriors(*arena.run.model, arena.noisy(sigma),
-                                                              sigma, kSubspaceComponents);
-            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)}};
+            const Posterior posteriors = subspace_posteriors(*arena.run.model, arena.noisy(sigma),
+                                                             sigma, kSubspaceComponents);
+            return Json{{"row", row_of_measures(arena, posteriors, arena.clean)}};
           }};
 }
 
@@ -123,11 +126,13 @@ Task pca_task(const DenoisingLab& lab, double sigma) {
                 0, std::min(lab.plan.num_residuals, arena.splits.train.size()));
             const at::Tensor residuals =
                 train -
-                denoised_means(*arena.run.model, posterior::add_noise(train, sigma, 2), sigma);
-            const Posteriors posteriors =
+                denoised_means(*arena.run.model,
+                               base::add_row_noise(train, sigma, 2, posterior::kCalibrationNoise),
+                               sigma);
+            const Posterior posteriors =
                 pca_posteriors(*arena.run.model, arena.clean, arena.noisy(sigma), sigma, residuals,
                                lab.plan.num_components);
-            return Json{{"row", measure_posteriors(arena, posteriors, arena.clean)}};
+            return Json{{"row", row_of_measures(arena, posteriors, arena.clean)}};
           }};
 }
 
@@ -135,47 +140,45 @@ Task pca_task(const DenoisingLab& lab, double sigma) {
 // surely one value is inside any interval that contains it: `uncertain` are those that the model
 // gives a standard deviation above a twentieth of the range.
 Task calibration_task(const DenoisingLab& lab, double sigma) {
-  return {
-      lab.key(kMain,
-              fmt::format("calibration on {} at sigma {:g}", lab.plan.num_calibration, sigma)),
-      [=] {
-        const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_calibration);
-        const at::Tensor held_out = arena.splits.validation.slice(
-            0, std::min(lab.plan.num_calibration, arena.splits.validation.size()));
-        using namespace posterior;
-        const std::vector<double> levels{0.5, 0.8, 0.9, 0.95};
-        const std::vector<double> gaussian = gaussian_widths(levels);
-        const Scores test = score_field(*arena.run.model, arena.clean, sigma, 0, 20);
-        const Recalibration fitted = fit_recalibration(
-            score_field(*arena.run.model, held_out, sigma, 1, 20), sigma, levels, arena.counted);
-        const CalibrationSummary raw = summarise(test, levels, gaussian, gaussian, arena.counted);
-        const CalibrationSummary corrected =
-            summarise(scaled(test, fitted.temperature), levels, fitted.widths,
-                      fitted.component_widths, arena.counted);
-        const at::Tensor sd =
-            direct_posteriors(*arena.run.model, arena.clean, arena.noisy(sigma), sigma, 0).sd;
-        const at::Tensor uncertain = (sd > 0.05).logical_and(arena.counted);
-        Json row{
-            {"sigma", sigma}, {"images", arena.clean.size(0)}, {"temperature", fitted.temperature}};
-        row["coverage_90"] = raw.coverage[2];
-        row["coverage_90_calibrated"] = corrected.coverage[2];
-        row["uncertain_share"] = uncertain.to(at::kDouble).sum().item<double>() /
-                                 static_cast<double>(sd.size(0)) /
-                                 arena.counted.to(at::kDouble).sum().item<double>();
-        row["uncertain_coverage_90"] = (test.z.masked_select(uncertain).abs() <= gaussian[2])
-                                           .to(at::kDouble)
-                                           .mean()
-                                           .item<double>();
-        row["components_90"] = raw.component_coverage[2];
-        row["components_90_calibrated"] = corrected.component_coverage[2];
-        row["mahalanobis"] = raw.mahalanobis_mean;
-        row["mahalanobis_sd"] = raw.mahalanobis_sd;
-        row["mahalanobis_calibrated"] = corrected.mahalanobis_mean;
-        row["sharpness"] = raw.sharpness;
-        row["nll"] = raw.log_loss;
-        row["nll_calibrated"] = corrected.log_loss;
-        return row;
-      }};
+  return {lab.key(kMain,
+                  fmt::format("calibration on {} at sigma {:g}", lab.plan.num_calibration, sigma)),
+          [=] {
+            const DenoisingSetup arena = open_arena(lab, kMain, lab.plan.num_calibration);
+            const at::Tensor held_out = arena.splits.validation.slice(
+                0, std::min(lab.plan.num_calibration, arena.splits.validation.size()));
+            const posterior::CalibrateOptions options{.levels = {0.5, 0.8, 0.9, 0.95},
+                                                      .counted = arena.counted};
+            const posterior::Calibration measured =
+                posterior::calibrate(*arena.run.model, held_out, arena.clean, sigma, options);
+            const posterior::CalibrationSummary& raw = measured.record.raw;
+            const posterior::CalibrationSummary& corrected = measured.record.calibrated;
+            const double width = posterior::gaussian_widths(options.levels)[2];
+            const at::Tensor sd =
+                direct_posteriors(*arena.run.model, arena.clean, arena.noisy(sigma), sigma, 0)
+                    .variance.sqrt();
+            const at::Tensor uncertain = (sd > 0.05).logical_and(arena.counted);
+            Json row{{"sigma", sigma},
+                     {"images", arena.clean.size(0)},
+                     {"temperature", measured.record.fitted.temperature}};
+            row["coverage_90"] = raw.coverage[2];
+            row["coverage_90_calibrated"] = corrected.coverage[2];
+            row["uncertain_share"] = uncertain.to(at::kDouble).sum().item<double>() /
+                                     static_cast<double>(sd.size(0)) /
+                                     arena.counted.to(at::kDouble).sum().item<double>();
+            row["uncertain_coverage_90"] = (measured.test.z.masked_select(uncertain).abs() <= width)
+                                               .to(at::kDouble)
+                                               .mean()
+                                               .item<double>();
+            row["components_90"] = raw.component_coverage[2];
+            row["components_90_calibrated"] = corrected.component_coverage[2];
+            row["mahalanobis"] = raw.mahalanobis_mean;
+            row["mahalanobis_sd"] = raw.mahalanobis_sd;
+            row["mahalanobis_calibrated"] = corrected.mahalanobis_mean;
+            row["sharpness"] = raw.sharpness;
+            row["nll"] = raw.log_loss;
+            row["nll_calibrated"] = corrected.log_loss;
+            return row;
+          }};
 }
 
 // All models that have every sigma, the main one first.
@@ -314,12 +317,13 @@ void draw(const DenoisingLab& lab, const std::vector<Spectrum>& spectra) {
   const DenoisingSetup arena = open_arena(lab, kMain, kRows);
   for (const double sigma : lab.plan.sigmas) {
     const at::Tensor noisy = arena.noisy(sigma);
-    const Posteriors posteriors = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, 5);
+    const Posterior posteriors = direct_posteriors(*arena.run.model, arena.clean, noisy, sigma, 5);
     draw_denoised(lab.options.out / fmt::format("denoised-{:g}.png", sigma), posteriors,
                   arena.clean, noisy, arena.shape, sigma);
-    const Posteriors few{
-        posteriors.mean.narrow(0, 0, kWalks),       {}, posteriors.values.narrow(0, 0, kWalks),
-        posteriors.components.narrow(0, 0, kWalks), {}, {}};
+    Posterior few;
+    few.mean = posteriors.mean.narrow(0, 0, kWalks);
+    few.eigenvalues = posteriors.eigenvalues.narrow(0, 0, kWalks);
+    few.components = posteriors.components.narrow(0, 0, kWalks);
     draw_walk(lab.options.out / fmt::format("walk-{:g}.png", sigma), few, arena.shape, sigma);
   }
   draw_spectra(lab.options.out / "spectra.png", spectra);

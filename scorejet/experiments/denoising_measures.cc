@@ -55,7 +55,7 @@ double rank_correlation(const at::Tensor& a, const at::Tensor& b) {
   return xy / std::sqrt(xx * yy);
 }
 
-Json measure_posteriors(const Posteriors& posteriors, const at::Tensor& clean,
+Json measure_posteriors(const Posterior& posteriors, const at::Tensor& clean,
                         const at::Tensor& counted, const std::vector<int64_t>& image_shape) {
   const at::Tensor residual = clean - posteriors.mean;
   Json row;
@@ -73,9 +73,9 @@ Json measure_posteriors(const Posteriors& posteriors, const at::Tensor& clean,
   for (const char* key : {"coverage_90", "coverage_error", "sd_rank", "sd_rank_ideal"}) {
     row[key] = Json();
   }
-  if (posteriors.sd.defined()) {
+  if (posteriors.variance.defined()) {
     const at::Tensor index = at::nonzero(counted).squeeze(-1);
-    const at::Tensor sd = posteriors.sd.index_select(1, index);
+    const at::Tensor sd = posteriors.variance.sqrt().index_select(1, index);
     const at::Tensor error = residual.index_select(1, index).abs();
     const at::Tensor distance = error / sd;  // NaN, so never inside, where sd is
     const std::vector<double> widths = posterior::gaussian_widths(kLevels);
@@ -105,8 +105,7 @@ Json measure_posteriors(const Posteriors& posteriors, const at::Tensor& clean,
   return row;
 }
 
-Json measure_agreement(const Posteriors& direct, const Posteriors& other,
-                       const at::Tensor& counted) {
+Json measure_agreement(const Posterior& direct, const Posterior& other, const at::Tensor& counted) {
   const at::Tensor first =
       (direct.components.select(1, 0) * other.components.select(1, 0)).sum(-1).abs();
   const at::Tensor product = at::matmul(direct.components.narrow(1, 0, 5),
@@ -115,8 +114,9 @@ Json measure_agreement(const Posteriors& direct, const Posteriors& other,
   Json row;
   row["cosine_1"] = first.median().item<double>();
   row["overlap_5"] = product.square().sum({1, 2}).mean().item<double>() / 5;
-  row["sd_agreement"] = number_or_null(rank_correlation(
-      direct.sd.index_select(1, index), at::nan_to_num(other.sd.index_select(1, index), 0)));
+  row["sd_agreement"] = number_or_null(
+      rank_correlation(direct.variance.sqrt().index_select(1, index),
+                       at::nan_to_num(other.variance.sqrt().index_select(1, index), 0)));
   return row;
 }
 

@@ -20,14 +20,14 @@ double rank_correlation(const at::Tensor& a, const at::Tensor& b);
 // correlation of standard deviations and absolute errors over all images and coordinates) and
 // sd_rank_ideal (the same where the errors are draws of those standard deviations: what right ones
 // reach). Coverage and ranks are over `counted` coordinates, bool [D]. null: what a method lacks.
-nlohmann::ordered_json measure_posteriors(const Posteriors& posteriors, const at::Tensor& clean,
+nlohmann::ordered_json measure_posteriors(const Posterior& posteriors, const at::Tensor& clean,
                                           const at::Tensor& counted,
                                           const std::vector<int64_t>& image_shape);
 
 // The leading components of two methods of the same images: cosine_1 (the median over images of the
 // |cosine| of the first), overlap_5 (the mean over images of ‖V₅ W₅ᵀ‖²/5: 1 for the same subspace)
 // and sd_agreement (rank correlation of their standard deviations over counted coordinates).
-nlohmann::ordered_json measure_agreement(const Posteriors& direct, const Posteriors& other,
+nlohmann::ordered_json measure_agreement(const Posterior& direct, const Posterior& other,
                                          const at::Tensor& counted);
 
 }  // namespace scorejet::experiments

@@ -3,126 +3,43 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <functional>
 #include <vector>
 
 #include "scorejet/base/seed.h"
-#include "scorejet/linalg/block_eigen.h"
-#include "scorejet/linalg/lanczos.h"
 #include "scorejet/posterior/gaussian.h"
 #include "scorejet/posterior/residual.h"
 #include "scorejet/score/autodiff_field.h"
-#include "scorejet/tweedie/moments.h"
 
 namespace scorejet::experiments {
 namespace {
+
+using posterior::Covariance;
 
 at::Tensor level(const at::Tensor& x, double sigma) {
   return at::full({x.size(0)}, sigma, x.options());
 }
 
-// `part` of each block of `rows` images, as one.
-Posteriors in_blocks(int64_t count, int64_t rows,
-                     const std::function<Posteriors(int64_t first, int64_t count)>& part) {
-  std::vector<Posteriors> parts;
-  for (int64_t first = 0; first < count; first += rows) {
-    parts.push_back(part(first, std::min(rows, count - first)));
-  }
-  const auto join = [&](at::Tensor Posteriors::*member) {
-    std::vector<at::Tensor> tensors;
-    for (const Posteriors& p : parts) {
-      if (!(p.*member).defined()) return at::Tensor();
-      tensors.push_back(p.*member);
-    }
-    return at::cat(tensors);
-  };
-  Posteriors all;
-  for (at::Tensor Posteriors::*member :
-       {&Posteriors::mean, &Posteriors::sd, &Posteriors::values, &Posteriors::components,
-        &Posteriors::log_likelihood, &Posteriors::mahalanobis}) {
-    all.*member = join(member);
-  }
-  for (const Posteriors& p : parts) all.num_indefinite += p.num_indefinite;
-  return all;
-}
-
-void add_distances(Posteriors& result, const posterior::Gaussian& gaussian,
-                   const at::Tensor& clean) {
-  const auto d = static_cast<double>(clean.size(1));
-  result.log_likelihood = gaussian.log_likelihood(clean);
-  result.mahalanobis = gaussian.mahalanobis_squared(clean) / d;
-}
-
-// One image's whole covariance: its leading eigenpairs by block Krylov, as an eigendecomposition of
-// 3,072 rows takes a minute; whether it is definite by Cholesky.
-Posteriors jacobian_posterior(const score::ScoreField& field, const at::Tensor& clean,
-                              const at::Tensor& noisy, double sigma, int64_t num_components) {
-  const int64_t dim = noisy.size(1);
-  const at::Tensor levels = level(noisy, sigma);
-  const score::TracedJacobian traced(field, noisy, levels, std::min<int64_t>(dim, 32));
-  at::NoGradGuard no_grad;
-  const at::Tensor jacobian = traced.apply_transposed(at::eye(dim, noisy.options()).unsqueeze(0));
-  const posterior::Gaussian gaussian(
-      tweedie::posterior_mean(noisy, levels, field.evaluate(noisy, levels, 1).s1),
-      tweedie::posterior_covariance(levels, linalg::SymmetricOperator::from_dense(
-                                                0.5 * (jacobian + jacobian.transpose(1, 2)))));
-  const at::Tensor matrix = gaussian.covariance().matrix().to(at::kDouble);
-  Posteriors result;
-  result.mean = gaussian.mean();
-  result.sd = gaussian.variance().sqrt();  // NaN where negative
-  const auto pairs = linalg::top_eigenpairs(
-      [&](const at::Tensor& v) { return at::matmul(v, matrix); }, noisy.size(0), noisy.size(1),
-      num_components, at::kCPU, {.tolerance = 1e-5});
-  result.values = pairs.pairs.values.to(noisy.scalar_type());
-  result.components = pairs.pairs.vectors.transpose(1, 2).to(noisy.scalar_type());
-  result.num_indefinite = (std::get<1>(at::linalg_cholesky_ex(matrix)) != 0).sum().item<int64_t>();
-  if (result.num_indefinite == 0) add_distances(result, gaussian, clean);
-  return result;
-}
-
 }  // namespace
 
 at::Tensor denoised_means(const score::ScoreField& field, const at::Tensor& noisy, double sigma) {
-  at::NoGradGuard no_grad;
-  return in_blocks(noisy.size(0), 64,
-                   [&](int64_t first, int64_t count) {
-                     const at::Tensor x = noisy.narrow(0, first, count);
-                     const at::Tensor levels = level(x, sigma);
-                     Posteriors part;
-                     part.mean =
-                         tweedie::posterior_mean(x, levels, field.evaluate(x, levels, 1).s1);
-                     return part;
-                   })
-      .mean;
+  return posterior::posteriors(field, noisy, sigma, {.covariance = Covariance::kSubspace}).mean;
 }
 
-Posteriors direct_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                             const at::Tensor& noisy, double sigma, int64_t num_components) {
-  at::NoGradGuard no_grad;
-  return in_blocks(noisy.size(0), 32, [&](int64_t first, int64_t count) {
-    const at::Tensor x = noisy.narrow(0, first, count);
-    const at::Tensor levels = level(x, sigma);
-    const posterior::Gaussian gaussian =
-        posterior::Gaussian::from_jet(x, levels, field.evaluate(x, levels, 2));
-    Posteriors part;
-    part.mean = gaussian.mean();
-    part.sd = gaussian.standard_deviation();
-    if (num_components > 0) {
-      const auto pairs = linalg::top_eigenpairs(gaussian.covariance(), num_components);
-      part.values = pairs.values;
-      part.components = pairs.vectors.transpose(1, 2).contiguous();
-    }
-    add_distances(part, gaussian, clean.narrow(0, first, count));
-    return part;
-  });
+Posterior direct_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                            const at::Tensor& noisy, double sigma, int64_t num_components) {
+  return posterior::posteriors(
+      field, noisy, sigma,
+      {.wanted = {.num_components = num_components, .clean = clean}, .block = 32});
 }
 
-Posteriors jacobian_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                               const at::Tensor& noisy, double sigma, int64_t num_components) {
-  return in_blocks(noisy.size(0), 1, [&](int64_t first, int64_t count) {
-    return jacobian_posterior(field, clean.narrow(0, first, count), noisy.narrow(0, first, count),
-                              sigma, num_components);
-  });
+Posterior jacobian_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                              const at::Tensor& noisy, double sigma, int64_t num_components) {
+  return posterior::posteriors(field, noisy, sigma,
+                               {.covariance = Covariance::kExact,
+                                .wanted = {.num_components = num_components, .clean = clean},
+                                .block = 1,
+                                .copies = 32,
+                                .tolerance = 1e-5});
 }
 
 SubspacePairs subspace_iteration(const score::ScoreField& field, const at::Tensor& noisy,
@@ -153,25 +70,29 @@ SubspacePairs subspace_iteration(const score::ScoreField& field, const at::Tenso
   return result;
 }
 
-Posteriors subspace_posteriors(const score::ScoreField& field, const at::Tensor& noisy,
-                               double sigma, int64_t num_components) {
-  Posteriors result = in_blocks(noisy.size(0), 2, [&](int64_t first, int64_t count) {
+Posterior subspace_posteriors(const score::ScoreField& field, const at::Tensor& noisy, double sigma,
+                              int64_t num_components) {
+  constexpr int64_t kRows = 2;  // images at a time
+  std::vector<at::Tensor> values, components;
+  for (int64_t first = 0; first < noisy.size(0); first += kRows) {
     const SubspacePairs pairs =
-        subspace_iteration(field, noisy.narrow(0, first, count), sigma, {.count = num_components});
-    Posteriors part;
-    part.values = pairs.values;
-    part.components = pairs.vectors;
-    return part;
-  });
+        subspace_iteration(field, noisy.narrow(0, first, std::min(kRows, noisy.size(0) - first)),
+                           sigma, {.count = num_components});
+    values.push_back(pairs.values);
+    components.push_back(pairs.vectors);
+  }
+  Posterior result;
   result.mean = denoised_means(field, noisy, sigma);
+  result.eigenvalues = at::cat(values);
+  result.components = at::cat(components);
   return result;
 }
 
-Posteriors pca_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                          const at::Tensor& noisy, double sigma, const at::Tensor& residuals,
-                          int64_t num_components) {
+Posterior pca_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                         const at::Tensor& noisy, double sigma, const at::Tensor& residuals,
+                         int64_t num_components) {
   at::NoGradGuard no_grad;
-  Posteriors result;
+  Posterior result;
   result.mean = denoised_means(field, noisy, sigma);
   const at::Tensor basis = posterior::principal_directions(residuals, num_components);  // [K, D]
   const at::Tensor inside = at::matmul(residuals, basis.t());                           // [M, K]
@@ -186,10 +107,10 @@ Posteriors pca_posteriors(const score::ScoreField& field, const at::Tensor& clea
       result.mean, linalg::SymmetricOperator::from_low_rank(
                        rest.expand({count, -1}),
                        (basis.t() * beyond.sqrt()).unsqueeze(0).expand({count, -1, -1})));
-  result.sd = gaussian.standard_deviation();
-  result.values = values.expand({count, -1});
+  result.variance = gaussian.variance();
+  result.eigenvalues = values.expand({count, -1});
   result.components = basis;
-  add_distances(result, gaussian, clean);
+  posterior::set_distances(result, gaussian, clean);
   return result;
 }
 

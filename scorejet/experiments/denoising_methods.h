@@ -1,35 +1,26 @@
-// The ways to a posterior of a noisy image that the denoising experiment compares, and the batch of
-// posteriors that each gives. Add a way here and to the tasks of denoising.cc.
+// The ways to a posterior of a noisy image that the denoising experiment compares. Add a way here
+// and to the tasks of denoising.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
-#include "scorejet/score/score_field.h"
+#include "scorejet/posterior/posteriors.h"
 
 namespace scorejet::experiments {
 
-// Posteriors of N noisy images, as far as a method has them; the truth is known.
-struct Posteriors {
-  at::Tensor mean;             // [N, D]
-  at::Tensor sd;               // [N, D]; undefined: none
-  at::Tensor values;           // [N, K], descending; undefined: none
-  at::Tensor components;       // [N, K, D], or [K, D], the same for all
-  at::Tensor log_likelihood;   // of the clean image, [N]; undefined: none
-  at::Tensor mahalanobis;      // squared over D, [N]; undefined: none
-  int64_t num_indefinite = 0;  // covariances with a negative eigenvalue
-};
+using posterior::Posterior;
 
 // From the field's own s2. noisy, clean [N, D].
-Posteriors direct_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                             const at::Tensor& noisy, double sigma, int64_t num_components);
+Posterior direct_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                            const at::Tensor& noisy, double sigma, int64_t num_components);
 
 // From the symmetric part of the whole Jacobian of s1, image by image: D vector-Jacobian products,
 // 32 at once, and D² numbers. A covariance with a negative part has no likelihood; its standard
 // deviations are NaN where a variance is negative.
-Posteriors jacobian_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                               const at::Tensor& noisy, double sigma, int64_t num_components);
+Posterior jacobian_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                              const at::Tensor& noisy, double sigma, int64_t num_components);
 
 struct SubspaceOptions {
   int64_t count = 5;
@@ -49,15 +40,16 @@ struct SubspacePairs {
 SubspacePairs subspace_iteration(const score::ScoreField& field, const at::Tensor& noisy,
                                  double sigma, const SubspaceOptions& options);
 
-Posteriors subspace_posteriors(const score::ScoreField& field, const at::Tensor& noisy,
-                               double sigma, int64_t num_components);
+Posterior subspace_posteriors(const score::ScoreField& field, const at::Tensor& noisy, double sigma,
+                              int64_t num_components);
 
 // One covariance for all images: the leading principal components of `residuals` [M, D] of training
-// images, and what they leave of each coordinate's variance, spread over the other directions.
+// images, and what they leave of each coordinate's variance, spread over the other directions. Its
+// components are [K, D], the same for all.
 // See: Tipping, Bishop 1999 (there with one variance for all coordinates).
-Posteriors pca_posteriors(const score::ScoreField& field, const at::Tensor& clean,
-                          const at::Tensor& noisy, double sigma, const at::Tensor& residuals,
-                          int64_t num_components);
+Posterior pca_posteriors(const score::ScoreField& field, const at::Tensor& clean,
+                         const at::Tensor& noisy, double sigma, const at::Tensor& residuals,
+                         int64_t num_components);
 
 // x̃ + σ² s1 of many images, in blocks.
 at::Tensor denoised_means(const score::ScoreField& field, const at::Tensor& noisy, double sigma);

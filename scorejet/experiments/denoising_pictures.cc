@@ -22,7 +22,7 @@ io::NdArray tiles(const at::Tensor& x, const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-void draw_denoised(const std::filesystem::path& path, const Posteriors& posteriors,
+void draw_denoised(const std::filesystem::path& path, const Posterior& posteriors,
                    const at::Tensor& clean, const at::Tensor& noisy,
                    const std::vector<int64_t>& image_shape, double sigma) {
   const auto add = [&](std::vector<GridColumn>& grid, const std::string& title,
@@ -35,8 +35,8 @@ void draw_denoised(const std::filesystem::path& path, const Posteriors& posterio
   add(grid, "noisy", noisy.clamp(0, 1), Colormap::kGrey, kUnit);
   add(grid, "mean", posteriors.mean.clamp(0, 1), Colormap::kGrey, kUnit);
   add(grid, "|error|", (clean - posteriors.mean).abs(), Colormap::kSequential);
-  add(grid, "standard deviation", posteriors.sd, Colormap::kSequential);
-  add(grid, "variance", posteriors.sd.square(), Colormap::kSequential);
+  add(grid, "standard deviation", posteriors.variance.sqrt(), Colormap::kSequential);
+  add(grid, "variance", posteriors.variance, Colormap::kSequential);
   for (int64_t k = 0; k < 4; ++k) {
     add(grid, fmt::format("component {}", k + 1), posteriors.components.select(1, k),
         Colormap::kDiverging);
@@ -44,7 +44,7 @@ void draw_denoised(const std::filesystem::path& path, const Posteriors& posterio
   report::write_picture_grid(path, grid, {}, fmt::format("Denoising at sigma {:g}", sigma));
 }
 
-void draw_walk(const std::filesystem::path& path, const Posteriors& posteriors,
+void draw_walk(const std::filesystem::path& path, const Posterior& posteriors,
                const std::vector<int64_t>& image_shape, double sigma) {
   constexpr int64_t kComponents = 3;
   std::vector<std::string> labels;
@@ -53,7 +53,8 @@ void draw_walk(const std::filesystem::path& path, const Posteriors& posteriors,
   }
   std::vector<GridColumn> grid;
   for (int t = -3; t <= 3; ++t) {
-    const at::Tensor step = t * posteriors.values.narrow(1, 0, kComponents).sqrt().unsqueeze(-1) *
+    const at::Tensor step = t *
+                            posteriors.eigenvalues.narrow(1, 0, kComponents).sqrt().unsqueeze(-1) *
                             posteriors.components.narrow(1, 0, kComponents);
     const at::Tensor walked = posteriors.mean.unsqueeze(1) + step;  // [N, K, D]
     grid.push_back({t == 0 ? "mean" : fmt::format("{:+d} sd", t),

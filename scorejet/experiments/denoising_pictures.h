@@ -13,12 +13,12 @@ namespace scorejet::experiments {
 
 // Clean, noisy, mean, |error|, standard deviations, variances (the covariance's diagonal) and the
 // leading components, an image a row. noisy, clean [N, D].
-void draw_denoised(const std::filesystem::path& path, const Posteriors& posteriors,
+void draw_denoised(const std::filesystem::path& path, const Posterior& posteriors,
                    const at::Tensor& clean, const at::Tensor& noisy,
                    const std::vector<int64_t>& image_shape, double sigma);
 
 // One image a band: a row a component, mean + t √λ v for t = −3 .. 3.
-void draw_walk(const std::filesystem::path& path, const Posteriors& posteriors,
+void draw_walk(const std::filesystem::path& path, const Posterior& posteriors,
                const std::vector<int64_t>& image_shape, double sigma);
 
 // Mean eigenvalues against their number, a panel a sigma, a line a method.

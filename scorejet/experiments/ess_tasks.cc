@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/experiments/ess.h"
 #include "scorejet/experiments/fit.h"
@@ -54,7 +55,7 @@ at::Tensor exact_draws(const SamplingProblem& problem, int64_t count, uint64_t s
                        const char* stream) {
   at::Generator generator = base::make_generator(seed, stream);
   const at::Tensor x = problem.density->sample(count, generator).to(at::kDouble);
-  return x + problem.sigma * at::randn(x.sizes(), generator, x.options());
+  return base::add_noise(x, problem.sigma, generator);
 }
 
 EssSetup make_arena(const SamplingProblem& problem, const EssBudget& budget, uint64_t seed) {

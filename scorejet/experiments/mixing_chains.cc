@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/experiments/mixing_measures.h"
 #include "scorejet/sampling/chains.h"
@@ -50,8 +51,7 @@ Distortion denoise_half(const models::ScoreModel& model, const std::vector<doubl
 // Different test images for each stream and seed, plus noise.
 at::Tensor noisy_images(const data::Dataset& test, const at::Tensor& rows, double sigma,
                         at::Generator generator) {
-  const at::Tensor x = test.batch(rows);
-  return x + sigma * at::randn(x.sizes(), generator, x.options());
+  return base::add_noise(test.batch(rows), sigma, generator);
 }
 
 at::Tensor random_rows(const data::Dataset& test, int64_t count, at::Generator generator) {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "scorejet/base/check.h"
-#include "scorejet/base/seed.h"
+#include "scorejet/base/noise.h"
 #include "scorejet/linalg/lanczos.h"
 
 namespace scorejet::posterior {
@@ -102,16 +102,6 @@ Scores score_posterior(const Gaussian& posterior, const at::Tensor& clean, int64
   return scores;
 }
 
-at::Tensor add_noise(const at::Tensor& clean, double sigma, uint64_t seed, int64_t first_row) {
-  std::vector<at::Tensor> rows;
-  for (int64_t i = 0; i < clean.size(0); ++i) {
-    at::Generator generator =
-        base::make_generator(seed, "calibration noise", static_cast<uint64_t>(first_row + i));
-    rows.push_back(at::randn({clean.size(1)}, generator, at::TensorOptions(clean.scalar_type())));
-  }
-  return clean + sigma * at::stack(rows).to(clean.device());
-}
-
 Scores score_field(const score::ScoreField& field, const at::Tensor& clean, double sigma,
                    uint64_t seed, int64_t num_components) {
   constexpr int64_t kBlock = 100;  // samples at a time
@@ -124,7 +114,7 @@ Scores score_field(const score::ScoreField& field, const at::Tensor& clean, doub
   std::vector<Scores> parts;
   for (int64_t first = 0; first < clean.size(0); first += kBlock) {
     const at::Tensor block = clean.narrow(0, first, std::min(kBlock, clean.size(0) - first));
-    const at::Tensor noisy = add_noise(block, sigma, seed, first);
+    const at::Tensor noisy = base::add_row_noise(block, sigma, seed, kCalibrationNoise, first);
     const at::Tensor levels = at::full({block.size(0)}, sigma, block.options());
     parts.push_back(
         score_posterior(Gaussian::from_jet(noisy, levels, field.evaluate(noisy, levels, 2)), block,
@@ -254,6 +244,24 @@ CalibrationSummary summarise(const Scores& scores, const std::vector<double>& le
         std::abs(summary.coverage[i] - levels[i]) / static_cast<double>(levels.size());
   }
   return summary;
+}
+
+Calibration calibrate(const score::ScoreField& field, const at::Tensor& fit, const at::Tensor& test,
+                      double sigma, const CalibrateOptions& options) {
+  Calibration result;
+  result.test = score_field(field, test, sigma, options.seed, options.num_components);
+  CalibrationRecord& record = result.record;
+  record.fitted =
+      fit_recalibration(score_field(field, fit, sigma, options.seed + 1, options.num_components),
+                        sigma, options.levels, options.counted);
+  record.num_fit = fit.size(0);
+  record.num_test = test.size(0);
+  const std::vector<double> gaussian = gaussian_widths(options.levels);
+  record.raw = summarise(result.test, options.levels, gaussian, gaussian, options.counted);
+  record.calibrated =
+      summarise(scaled(result.test, record.fitted.temperature), options.levels,
+                record.fitted.widths, record.fitted.component_widths, options.counted);
+  return result;
 }
 
 }  // namespace scorejet::posterior

@@ -26,14 +26,14 @@ struct Scores {
 // Shapes: clean [N, D]; 0 <= num_components <= D. Errors: as Gaussian's own.
 Scores score_posterior(const Gaussian& posterior, const at::Tensor& clean, int64_t num_components);
 
+// The stream of the noise that score_field adds (base::add_row_noise).
+constexpr const char* kCalibrationNoise = "calibration noise";
+
 // The same of a field's posteriors at clean + σ z, in blocks of rows; row i draws its z by
 // (seed, i). Shapes: clean [N, D]; sigma in units of x. Errors: as ScoreField::evaluate;
 // std::invalid_argument for a field without a second order.
 Scores score_field(const score::ScoreField& field, const at::Tensor& clean, double sigma,
                    uint64_t seed, int64_t num_components);
-
-// clean + σ z, row i by (seed, first_row + i): the noisy samples of score_field.
-at::Tensor add_noise(const at::Tensor& clean, double sigma, uint64_t seed, int64_t first_row = 0);
 
 Scores concatenate(const std::vector<Scores>& parts);
 
@@ -91,5 +91,28 @@ CalibrationSummary summarise(const Scores& scores, const std::vector<double>& le
                              const std::vector<double>& widths,
                              const std::vector<double>& component_widths,
                              const at::Tensor& counted = {});
+
+struct CalibrationRecord {
+  Recalibration fitted;                // on num_fit samples
+  CalibrationSummary raw, calibrated;  // on num_test others
+  int64_t num_fit = 0, num_test = 0;
+};
+
+struct CalibrateOptions {
+  std::vector<double> levels{0.5, 0.8, 0.9, 0.95, 0.99};  // of intervals
+  int64_t num_components = 20;                            // leading ones, at most D
+  uint64_t seed = 0;        // of the noise on `test`; that on `fit` has the next
+  at::Tensor counted = {};  // bool [D], as for fit_recalibration
+};
+
+struct Calibration {
+  CalibrationRecord record;
+  Scores test;  // before the correction
+};
+
+// Fits a field's correction at one σ on clean samples `fit` [N, D] and measures it, and what was
+// before it, on others, `test`. Errors: as score_field and fit_recalibration.
+Calibration calibrate(const score::ScoreField& field, const at::Tensor& fit, const at::Tensor& test,
+                      double sigma, const CalibrateOptions& options = {});
 
 }  // namespace scorejet::posterior

@@ -10,12 +10,6 @@
 
 namespace scorejet::posterior {
 
-struct CalibrationRecord {
-  Recalibration fitted;                // on num_fit samples
-  CalibrationSummary raw, calibrated;  // on num_test others
-  int64_t num_fit = 0, num_test = 0;
-};
-
 // Errors: std::runtime_error naming the file.
 void write_calibration(const std::filesystem::path& file,
                        const std::vector<CalibrationRecord>& records);

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "scorejet/base/check.h"
-#include "scorejet/linalg/lanczos.h"
-#include "scorejet/posterior/gaussian.h"
 #include "scorejet/tweedie/moments.h"
 
 namespace scorejet::posterior {
@@ -14,8 +12,20 @@ constexpr const char* kWhere = "posterior::denoise";
 
 }  // namespace
 
-DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
-                      const DenoiseOptions& options) {
+void set_components(Posterior& posterior, const linalg::EigenPairs& pairs) {
+  posterior.eigenvalues = pairs.values;
+  posterior.components = pairs.vectors.transpose(1, 2).contiguous();
+  posterior.eigen_residual = pairs.residual;
+  posterior.eigen_converged = pairs.converged;
+}
+
+void set_distances(Posterior& posterior, const Gaussian& gaussian, const at::Tensor& clean) {
+  posterior.log_likelihood = gaussian.log_likelihood(clean);
+  posterior.mahalanobis = gaussian.mahalanobis_squared(clean) / static_cast<double>(gaussian.dim());
+}
+
+Posterior denoise(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
+                  const DenoiseOptions& options) {
   base::check_shape(kWhere, "x", x, {-1, field.dim()});
   base::check_finite(kWhere, "x", x);
   const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma);
@@ -34,12 +44,13 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
   }
   at::NoGradGuard no_grad;
   score::Jet jet = field.evaluate(x, levels, second ? 2 : 1);
-  DenoiseResult result;
+  Posterior result;
   if (!second) {
     result.mean = tweedie::posterior_mean(x, levels, jet.s1);
     return result;
   }
-  if (options.num_components == 0 && options.num_samples == 0) {  // only error bars are asked for
+  const bool bars = options.num_components == 0 && options.num_samples == 0;
+  if (bars && !options.clean.defined()) {  // only error bars are asked for
     jet.s2 = linalg::SymmetricOperator::from_diagonal(jet.s2->diagonal());
   }
   const Gaussian gaussian = Gaussian::from_jet(x, levels, jet).scaled(options.temperature);
@@ -47,16 +58,12 @@ DenoiseResult denoise(const score::ScoreField& field, const at::Tensor& x, const
   result.variance = gaussian.variance();
   result.num_negative_variances = (result.variance < 0).sum().item<int64_t>();
   if (options.num_components > 0) {
-    const linalg::EigenPairs pairs =
-        linalg::top_eigenpairs(gaussian.covariance(), options.num_components);
-    result.eigenvalues = pairs.values;
-    result.components = pairs.vectors.transpose(1, 2).contiguous();
-    result.eigen_residual = pairs.residual;
-    result.eigen_converged = pairs.converged;
+    set_components(result, linalg::top_eigenpairs(gaussian.covariance(), options.num_components));
   }
   if (options.num_samples > 0) {
     result.samples = gaussian.sample(options.num_samples, options.seed, options.first_row);
   }
+  if (options.clean.defined()) set_distances(result, gaussian, options.clean);
   return result;
 }
 

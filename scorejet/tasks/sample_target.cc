@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "scorejet/base/error.h"
+#include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/data/dataset.h"
 #include "scorejet/distributions/catalogue.h"
@@ -43,7 +44,7 @@ at::Tensor starting_rows(const TargetRequest& request, const data::Dataset& data
 
 // Clean points plus noise are points of p_sigma.
 at::Tensor add_start_noise(const TargetRequest& request, const at::Tensor& x) {
-  return x + request.sigma * at::randn(x.sizes(), start_generator(request), x.options());
+  return base::add_noise(x, request.sigma, start_generator(request));
 }
 
 SampleTarget open_run(const TargetRequest& request, const base::Listener& listener) {

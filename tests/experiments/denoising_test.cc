@@ -60,7 +60,7 @@ TEST(DenoisingMeasures, RankCorrelationIsSpearmans) {
 TEST(DenoisingMeasures, OfExactPosteriorsAreWhatTheyShouldBe) {
   constexpr int64_t kCount = 1000, kDim = 121;
   const Known known = make_known(kDim, kCount);
-  const Posteriors exact =
+  const Posterior exact =
       direct_posteriors(known.density, known.clean, known.noisy, known.sigma, 50);
   at::Tensor counted = at::ones({kDim}, at::kBool);
   counted[0] = false;
@@ -83,12 +83,12 @@ TEST(DenoisingMeasures, OfExactPosteriorsAreWhatTheyShouldBe) {
               5 * share.std().item<double>() / std::sqrt(static_cast<double>(kCount)));
   EXPECT_LT(row["energy_5"].get<double>(), row["energy_20"].get<double>());
 
-  Posteriors wide = exact;  // a control: twice the standard deviations
-  wide.sd = 2 * exact.sd;
+  Posterior wide = exact;  // a control: twice the standard deviations
+  wide.variance = 4 * exact.variance;
   EXPECT_GT(
       measure_posteriors(wide, known.clean, counted, {1, 11, 11})["coverage_90"].get<double>(),
       0.95);
-  Posteriors bare;
+  Posterior bare;
   bare.mean = exact.mean;
   const auto nothing = measure_posteriors(bare, known.clean, counted, {1, 11, 11});
   EXPECT_TRUE(nothing["coverage_90"].is_null());
@@ -98,12 +98,12 @@ TEST(DenoisingMeasures, OfExactPosteriorsAreWhatTheyShouldBe) {
 
 TEST(DenoisingMethods, AgreeWhereTheFieldIsExact) {
   const Known known = make_known(121, 6);
-  const Posteriors direct =
+  const Posterior direct =
       direct_posteriors(known.density, known.clean, known.noisy, known.sigma, 20);
-  const Posteriors jacobian =
+  const Posterior jacobian =
       jacobian_posteriors(known.density, known.clean, known.noisy, known.sigma, 20);
-  EXPECT_LT((direct.sd - jacobian.sd).abs().max().item<double>(), 1e-10);
-  EXPECT_LT((direct.values - jacobian.values).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((direct.variance.sqrt() - jacobian.variance.sqrt()).abs().max().item<double>(), 1e-10);
+  EXPECT_LT((direct.eigenvalues - jacobian.eigenvalues).abs().max().item<double>(), 1e-5);
   EXPECT_LT((direct.log_likelihood - jacobian.log_likelihood).abs().max().item<double>(), 1e-7);
   EXPECT_EQ(jacobian.num_indefinite, 0);
   const at::Tensor counted = at::ones({121}, at::kBool);
@@ -111,14 +111,14 @@ TEST(DenoisingMethods, AgreeWhereTheFieldIsExact) {
   EXPECT_NEAR(agreement["cosine_1"].get<double>(), 1, 1e-4);
   EXPECT_NEAR(agreement["overlap_5"].get<double>(), 1, 1e-4);
   EXPECT_NEAR(agreement["sd_agreement"].get<double>(), 1, 1e-6);
-  Posteriors turned = jacobian;  // a control
+  Posterior turned = jacobian;  // a control
   turned.components = jacobian.components.flip(1);
   EXPECT_LT(measure_agreement(direct, turned, counted)["cosine_1"].get<double>(), 0.1);
 
   const SubspacePairs pairs =
       subspace_iteration(known.density, known.noisy, known.sigma,
                          {.count = 3, .tolerance = 1e-6, .max_iterations = 5000});
-  EXPECT_LT((pairs.values - direct.values.narrow(1, 0, 3)).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((pairs.values - direct.eigenvalues.narrow(1, 0, 3)).abs().max().item<double>(), 1e-5);
   EXPECT_LE(pairs.residual, 1e-6);
   EXPECT_EQ(subspace_iteration(known.density, known.noisy, known.sigma,
                                {.count = 3, .tolerance = 0, .max_iterations = 4})
@@ -132,12 +132,12 @@ TEST(DenoisingMethods, PcaHasTheResidualsOwnDirections) {
   const Known known = make_known(121, 2 * kCount);
   const at::Tensor means = denoised_means(known.density, known.noisy, known.sigma);
   const at::Tensor residuals = known.clean - means;
-  const Posteriors pca = pca_posteriors(known.density, known.clean.narrow(0, kCount, kCount),
-                                        known.noisy.narrow(0, kCount, kCount), known.sigma,
-                                        residuals.narrow(0, 0, kCount), 50);
+  const Posterior pca = pca_posteriors(known.density, known.clean.narrow(0, kCount, kCount),
+                                       known.noisy.narrow(0, kCount, kCount), known.sigma,
+                                       residuals.narrow(0, 0, kCount), 50);
   EXPECT_NEAR(pca.mahalanobis.mean().item<double>(), 1, 0.05);  // 50 components were fitted
-  const Posteriors exact = direct_posteriors(known.density, known.clean.narrow(0, 0, 1),
-                                             known.noisy.narrow(0, 0, 1), known.sigma, 5);
+  const Posterior exact = direct_posteriors(known.density, known.clean.narrow(0, 0, 1),
+                                            known.noisy.narrow(0, 0, 1), known.sigma, 5);
   // The covariance is the same at every image, so PCA finds its subspace.
   const at::Tensor product = at::matmul(pca.components.narrow(0, 0, 5), exact.components[0].t());
   EXPECT_GT(product.square().sum().item<double>() / 5, 0.8);

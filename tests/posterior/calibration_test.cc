@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "scorejet/base/noise.h"
 #include "scorejet/distributions/gaussian_mixture.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/linalg/lanczos.h"
@@ -34,7 +35,7 @@ Exact exact_posteriors(uint64_t seed) {
   const at::Tensor lower = at::linalg_cholesky(covariance);
   const at::Tensor clean = at::matmul(at::randn({kSamples, kDim}, at::kDouble), lower.t());
   const at::Tensor sigma = at::full({kSamples}, 0.8, at::kDouble);
-  const at::Tensor noisy = add_noise(clean, 0.8, seed);
+  const at::Tensor noisy = base::add_row_noise(clean, 0.8, seed, kCalibrationNoise);
   return {Gaussian::from_jet(noisy, sigma, density.evaluate(noisy, sigma, 2)), clean};
 }
 

@@ -238,12 +238,12 @@ TEST(Denoise, GivesTheGaussiansNumbers) {
   const distributions::GaussianMixture mixture = make_gaussian_mixture();
   const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
   const Gaussian g = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
-  const DenoiseResult result = denoise(
+  const Posterior result = denoise(
       mixture, x, sigma, {.num_components = 2, .num_samples = 3, .seed = 8, .first_row = 10});
   EXPECT_TRUE(result.mean.equal(g.mean()));
   EXPECT_TRUE(result.variance.equal(g.variance()));
   EXPECT_TRUE(result.samples.equal(g.sample(3, 8, 10)));
-  const DenoiseResult bars = denoise(mixture, x, sigma, {});  // of which no covariance is made
+  const Posterior bars = denoise(mixture, x, sigma, {});  // of which no covariance is made
   EXPECT_TRUE(bars.mean.equal(g.mean()));
   EXPECT_LT(relative(bars.variance, g.variance()), 1e-14);
 }
@@ -254,8 +254,8 @@ TEST(Denoise, TemperatureMultipliesTheCovariance) {
   const distributions::GaussianMixture mixture = make_gaussian_mixture();
   const at::Tensor x = at::randn({5, 4}, at::kDouble), sigma = at::full({}, 0.7, at::kDouble);
   const Gaussian g = Gaussian::from_jet(x, sigma, mixture.evaluate(x, sigma, 2));
-  const DenoiseResult plain = denoise(mixture, x, sigma, {.num_components = 3});
-  const DenoiseResult scaled =
+  const Posterior plain = denoise(mixture, x, sigma, {.num_components = 3});
+  const Posterior scaled =
       denoise(mixture, x, sigma,
               {.num_components = 3, .num_samples = kDraws, .seed = 8, .temperature = kTemperature});
   EXPECT_TRUE(scaled.mean.equal(plain.mean));
