@@ -1,6 +1,6 @@
 // The error bars of `scorejet denoise`: as the posterior has them, or by the correction that
 // `scorejet calibrate` fitted; their intervals, and how often these held the truth. Add a figure of
-// error bars in put_error_bars().
+// error bars to ErrorBarFigures and put_error_bars().
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,15 +9,16 @@
 #include <optional>
 #include <vector>
 
-#include "apps/denoise_field.h"
 #include "scorejet/posterior/calibration.h"
+#include "scorejet/tasks/denoiser.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 
 struct ErrorBarOptions {
   bool calibrated = false;
-  std::optional<double> level;                   // of intervals; none: no intervals
-  std::vector<posterior::Recalibration> fitted;  // at one sigma or more, where calibrated
+  std::optional<double> level = {};  // of intervals; none: no intervals
+  std::vector<posterior::Recalibration> fitted =
+      {};  // where calibrated: open_error_bars() reads it
 };
 
 // Those at one sigma.
@@ -41,11 +42,19 @@ ErrorBars error_bars_at(const ErrorBarOptions& options, double sigma);
 // where no level was asked for. `result` has the temperature in it.
 posterior::Interval intervals(const ErrorBars& bars, const posterior::Posterior& result);
 
-// Adds temperature and level to the metrics and, where `clean` is defined, the predicted variance
-// over the squared error and the share of the clean coordinates that lie in their intervals; with
-// and without the correction. `counted`: bool [D], the coordinates of that share; undefined: all.
-void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBars& bars,
-                    const posterior::Posterior& result, const at::Tensor& clean,
-                    const at::Tensor& counted);
+// Of error bars and, where the clean x is known, of how they stood to it; with and without (raw)
+// the correction.
+struct ErrorBarFigures {
+  std::optional<double> temperature, level;
+  std::optional<double> variance_over_mse, variance_over_mse_raw;  // predicted over squared error
+  std::optional<double> coverage, coverage_raw;  // share of clean coordinates in their intervals
+};
 
-}  // namespace scorejet::apps
+// `clean` may be undefined. `counted`: bool [D], the coordinates of coverage; undefined: all.
+ErrorBarFigures measure_error_bars(const ErrorBars& bars, const posterior::Posterior& result,
+                                   const at::Tensor& clean, const at::Tensor& counted);
+
+// Adds those that there are.
+void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBarFigures& figures);
+
+}  // namespace scorejet::tasks

@@ -1,4 +1,4 @@
-#include "apps/denoise_field.h"
+#include "scorejet/tasks/denoiser.h"
 
 #include <ATen/ATen.h>
 
@@ -8,11 +8,13 @@
 #include "scorejet/base/error.h"
 #include "scorejet/score/torchscript_field.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 namespace {
 
-void open_run(Denoiser& denoiser, const DenoiserRequest& request, const data::Dataset& input) {
-  auto run = std::make_shared<training::Run>(training::load_run(request.run, request.device));
+using posterior::Covariance;
+
+void take_run(Denoiser& denoiser, std::shared_ptr<const training::Run> run,
+              const data::Dataset& input) {
   if (input.dim() != run->model->dim()) {
     base::fail_argument("denoise", "{} must have D = {} numbers a sample, as the run has; got {}",
                         input.name, run->model->dim(), input.dim());
@@ -20,10 +22,11 @@ void open_run(Denoiser& denoiser, const DenoiserRequest& request, const data::Da
   denoiser.image_shape = run->model->options().network.image_shape;
   denoiser.device = run->model->data_mean().device();
   denoiser.field = {run, run->model.get()};
-  denoiser.run = run;
+  denoiser.run = std::move(run);
 }
 
-void open_file(Denoiser& denoiser, const DenoiserRequest& request, const data::Dataset& input) {
+void open_network(Denoiser& denoiser, const DenoiserRequest& request, const data::Dataset& input,
+                  double sigma) {
   denoiser.image_shape = input.image_shape;
   denoiser.device = base::parse_device(request.device);
   const std::vector<int64_t> shape =
@@ -33,11 +36,11 @@ void open_file(Denoiser& denoiser, const DenoiserRequest& request, const data::D
                                               .sample_shape = shape,
                                               .device = denoiser.device});
   const at::Tensor x = input.slice(0, std::min<int64_t>(2, input.size())).to(denoiser.device);
-  field->probe(x, request.sigma, /*differentiable=*/true);
+  field->probe(x, sigma, /*differentiable=*/true);
   denoiser.field = field;
 }
 
-Covariance choose(const DenoiserRequest& request, const score::ScoreField& field) {
+Covariance choose_covariance(const DenoiserRequest& request, const score::ScoreField& field) {
   if (request.covariance == "auto") {
     return field.max_order() >= 2 ? Covariance::kLearned : Covariance::kSubspace;
   }
@@ -58,22 +61,23 @@ Covariance choose(const DenoiserRequest& request, const score::ScoreField& field
 
 }  // namespace
 
-Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& input) {
+Denoiser open_denoiser(const DenoiserRequest& request, const data::Dataset& input, double sigma,
+                       std::shared_ptr<const training::Run> run) {
   if (request.run.empty() == request.file.empty()) {
     base::fail_argument("denoise", "a run folder or --denoiser FILE.pt must be given, and not {}",
                         request.run.empty() ? "none" : "both");
   }
-  if (!(request.sigma > 0)) {
-    base::fail_argument("denoise", "--sigma must be positive; got {}", request.sigma);
-  }
+  if (!(sigma > 0)) base::fail_argument("denoise", "--sigma must be positive; got {}", sigma);
   Denoiser denoiser;
   denoiser.name = request.run.empty() ? request.file : request.run;
   if (request.file.empty()) {
-    open_run(denoiser, request, input);
+    if (!run)
+      run = std::make_shared<training::Run>(training::load_run(request.run, request.device));
+    take_run(denoiser, std::move(run), input);
   } else {
-    open_file(denoiser, request, input);
+    open_network(denoiser, request, input, sigma);
   }
-  denoiser.covariance = choose(request, *denoiser.field);
+  denoiser.covariance = choose_covariance(request, *denoiser.field);
   return denoiser;
 }
 
@@ -100,4 +104,4 @@ std::string covariance_notice(const Denoiser& denoiser) {
       denoiser.name, denoiser.field->dim(), train);
 }
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::tasks

@@ -1,4 +1,4 @@
-#include "apps/denoise_errors.h"
+#include "scorejet/tasks/denoise_errors.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -6,26 +6,27 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "apps/commands.h"
 #include "scorejet/base/noise.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/posterior/residual.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 namespace {
 
 constexpr int64_t kBaselineSamples = 5000;  // training samples behind the PCA baseline
 
 // Principal directions of the residuals that this denoiser leaves on training samples.
-at::Tensor baseline(const Denoiser& denoiser, const data::Dataset& train, double sigma,
-                    uint64_t seed, int64_t k) {
+at::Tensor baseline_directions(const Denoiser& denoiser, const data::Dataset& train, double sigma,
+                               uint64_t seed, int64_t k, const base::Listener& listener) {
   const at::Tensor clean = train.slice(0, std::min(kBaselineSamples, train.size()));
   const at::Tensor noisy =
       base::add_noise(clean, sigma, base::make_generator(seed, "baseline noise"));
   Denoiser means = denoiser;
-  means.covariance = Covariance::kSubspace;  // which, of no components, is nothing
-  return posterior::principal_directions(
-      clean - denoise_samples(means, noisy, sigma, {}, terminal_listener()).mean, k);
+  means.covariance = posterior::Covariance::kSubspace;  // which, of no components, is nothing
+  base::Listener all;                                   // does not stop half-way
+  all.progress = listener.progress;
+  return posterior::principal_directions(clean - denoise_samples(means, noisy, sigma, {}, all).mean,
+                                         k);
 }
 
 }  // namespace
@@ -62,9 +63,9 @@ void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& i
 
 void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
                   const DenoisedInput& input, const posterior::Posterior& result,
-                  const data::Dataset& train, uint64_t seed) {
+                  const data::Dataset& train, uint64_t seed, const base::Listener& listener) {
   const at::Tensor directions =
-      baseline(denoiser, train, input.sigma, seed, result.components.size(1));
+      baseline_directions(denoiser, train, input.sigma, seed, result.components.size(1), listener);
   metrics["residual_energy_pca_k"] =
       posterior::energy_share(input.clean - result.mean, directions).mean().item<double>();
 }
@@ -85,4 +86,4 @@ std::string mean_notice(const Denoiser& denoiser, const std::string& predicts,
                      worse ? "clean input" : "noisy input", hint);
 }
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::tasks

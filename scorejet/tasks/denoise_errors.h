@@ -9,10 +9,10 @@
 #include <optional>
 #include <string>
 
-#include "apps/denoise_field.h"
 #include "scorejet/data/dataset.h"
+#include "scorejet/tasks/denoiser.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 
 // What was denoised: clean and noisy [N, D]; clean is undefined where it is not known.
 struct DenoisedInput {
@@ -35,7 +35,7 @@ void put_residual_energy(nlohmann::ordered_json& metrics, const DenoisedInput& i
 // training samples.
 void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
                   const DenoisedInput& input, const posterior::Posterior& result,
-                  const data::Dataset& train, uint64_t seed);
+                  const data::Dataset& train, uint64_t seed, const base::Listener& listener);
 
 // A posterior mean is never further from the noisy point than the noise is, in the mean over
 // samples, nor from the clean one: what is has another prediction than was said, or other units.
@@ -43,4 +43,4 @@ void put_baseline(nlohmann::ordered_json& metrics, const Denoiser& denoiser,
 std::string mean_notice(const Denoiser& denoiser, const std::string& predicts,
                         const DenoisedInput& input, const at::Tensor& mean);
 
-}  // namespace scorejet::apps
+}  // namespace scorejet::tasks

@@ -1,4 +1,4 @@
-#include "apps/error_bars.h"
+#include "scorejet/tasks/error_bars.h"
 
 #include <ATen/ATen.h>
 
@@ -9,16 +9,16 @@
 #include "scorejet/posterior/calibration_file.h"
 #include "scorejet/training/run_folder.h"
 
-namespace scorejet::apps {
+namespace scorejet::tasks {
 namespace {
 
-posterior::Interval around(const posterior::Posterior& result, double width) {
+posterior::Interval interval_around(const posterior::Posterior& result, double width) {
   const at::Tensor reach = width * result.variance.sqrt();
   return {result.mean - reach, result.mean + reach};
 }
 
-double coverage(const posterior::Interval& interval, const at::Tensor& clean,
-                const at::Tensor& counted) {
+double covered_share(const posterior::Interval& interval, const at::Tensor& clean,
+                     const at::Tensor& counted) {
   const at::Tensor inside = clean.ge(interval.lower).logical_and(clean.le(interval.upper));
   const at::Tensor share = inside.to(at::kDouble).mean(0);  // a coordinate
   return (counted.defined() ? share.masked_select(counted) : share).mean().item<double>();
@@ -60,24 +60,37 @@ ErrorBars error_bars_at(const ErrorBarOptions& options, double sigma) {
 
 posterior::Interval intervals(const ErrorBars& bars, const posterior::Posterior& result) {
   if (!bars.level) return {};
-  return around(result, bars.width);
+  return interval_around(result, bars.width);
 }
 
-void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBars& bars,
-                    const posterior::Posterior& result, const at::Tensor& clean,
-                    const at::Tensor& counted) {
-  if (bars.calibrated) metrics["temperature"] = bars.temperature;
-  if (bars.level) metrics["level"] = *bars.level;
-  if (!clean.defined() || !result.variance.defined()) return;
+ErrorBarFigures measure_error_bars(const ErrorBars& bars, const posterior::Posterior& result,
+                                   const at::Tensor& clean, const at::Tensor& counted) {
+  ErrorBarFigures figures;
+  if (bars.calibrated) figures.temperature = bars.temperature;
+  figures.level = bars.level;
+  if (!clean.defined() || !result.variance.defined()) return figures;
   const double ratio =
       (result.variance.mean() / (clean - result.mean).square().mean()).item<double>();
-  metrics["predicted_variance_over_mse"] = ratio;
-  if (bars.calibrated) metrics["predicted_variance_over_mse_raw"] = ratio / bars.temperature;
-  if (!bars.level) return;
-  metrics["coverage"] = coverage(around(result, bars.width), clean, counted);
-  if (!bars.calibrated) return;
+  figures.variance_over_mse = ratio;
+  if (bars.calibrated) figures.variance_over_mse_raw = ratio / bars.temperature;
+  if (!bars.level) return figures;
+  figures.coverage = covered_share(interval_around(result, bars.width), clean, counted);
+  if (!bars.calibrated) return figures;
   const double raw_width = bars.raw_width / std::sqrt(bars.temperature);  // in corrected deviations
-  metrics["coverage_raw"] = coverage(around(result, raw_width), clean, counted);
+  figures.coverage_raw = covered_share(interval_around(result, raw_width), clean, counted);
+  return figures;
 }
 
-}  // namespace scorejet::apps
+void put_error_bars(nlohmann::ordered_json& metrics, const ErrorBarFigures& figures) {
+  const auto put = [&](const char* key, const std::optional<double>& value) {
+    if (value) metrics[key] = *value;
+  };
+  put("temperature", figures.temperature);
+  put("level", figures.level);
+  put("predicted_variance_over_mse", figures.variance_over_mse);
+  put("predicted_variance_over_mse_raw", figures.variance_over_mse_raw);
+  put("coverage", figures.coverage);
+  put("coverage_raw", figures.coverage_raw);
+}
+
+}  // namespace scorejet::tasks
