@@ -67,6 +67,36 @@ void print_denoised(const tasks::DenoiseReport& report) {
   if (!report.posterior.eigen_converged) print_residual("", report.posterior.eigen_residual);
 }
 
+// All but what is denoised, and with what.
+void add_result_options(CLI::App* command, tasks::DenoiseOptions& o) {
+  command->add_flag("--noisy", o.noisy, "the input is noisy already");
+  command
+      ->add_option("--covariance", o.denoiser.covariance,
+                   "auto: the run's own s2, or subspace where there is none; subspace: leading "
+                   "components alone, by Jacobian-vector products of s1; exact: the whole Jacobian "
+                   "of s1, with standard deviations and samples (D backward passes, D^2 numbers a "
+                   "sample)")
+      ->capture_default_str();
+  command->add_option("--pcs", o.components, "principal components a sample, 0 to D")
+      ->check(CLI::NonNegativeNumber)
+      ->default_str("20 or D");
+  command->add_option("--samples", o.samples, "posterior samples a sample")->capture_default_str();
+  command->add_option("--level", o.error_bars.level,
+                      "write the intervals (lower, upper) that hold a clean coordinate with this "
+                      "probability, above 0 and below 1");
+  command->add_flag("--calibrated", o.error_bars.calibrated,
+                    "multiply covariances by the temperature that `scorejet calibrate` fitted to "
+                    "RUN, and take its widths for intervals");
+  command->add_flag("--baseline", o.baseline,
+                    "also measure the best fixed components, of a PCA of residuals on 5,000 "
+                    "training samples, where there is a training set");
+  command->add_option("--limit", o.limit, "first samples only; 0: all")->capture_default_str();
+  command->add_option("--seed", o.seed, "random seed")->capture_default_str();
+  command->add_option("--device", o.denoiser.device, "auto, cpu, cuda or cuda:N")
+      ->capture_default_str();
+  command->add_option("--out", o.out, "folder to write")->required();
+}
+
 }  // namespace
 
 void scorejet::apps::add_denoise(CLI::App& app) {
@@ -114,34 +144,7 @@ void scorejet::apps::add_denoise(CLI::App& app) {
           "noise level of the input (added unless --noisy), or `estimate`: found in each picture, "
           "which is noisy already")
       ->required();
-  command->add_flag("--noisy", o->task.noisy, "the input is noisy already");
-  command
-      ->add_option("--covariance", o->task.denoiser.covariance,
-                   "auto: the run's own s2, or subspace where there is none; subspace: leading "
-                   "components alone, by Jacobian-vector products of s1; exact: the whole Jacobian "
-                   "of s1, with standard deviations and samples (D backward passes, D^2 numbers a "
-                   "sample)")
-      ->capture_default_str();
-  command->add_option("--pcs", o->task.components, "principal components a sample, 0 to D")
-      ->check(CLI::NonNegativeNumber)
-      ->default_str("20 or D");
-  command->add_option("--samples", o->task.samples, "posterior samples a sample")
-      ->capture_default_str();
-  command->add_option("--level", o->task.error_bars.level,
-                      "write the intervals (lower, upper) that hold a clean coordinate with this "
-                      "probability, above 0 and below 1");
-  command->add_flag("--calibrated", o->task.error_bars.calibrated,
-                    "multiply covariances by the temperature that `scorejet calibrate` fitted to "
-                    "RUN, and take its widths for intervals");
-  command->add_flag("--baseline", o->task.baseline,
-                    "also measure the best fixed components, of a PCA of residuals on 5,000 "
-                    "training samples, where there is a training set");
-  command->add_option("--limit", o->task.limit, "first samples only; 0: all")
-      ->capture_default_str();
-  command->add_option("--seed", o->task.seed, "random seed")->capture_default_str();
-  command->add_option("--device", o->task.denoiser.device, "auto, cpu, cuda or cuda:N")
-      ->capture_default_str();
-  command->add_option("--out", o->task.out, "folder to write")->required();
+  add_result_options(command, o->task);
   command->callback([o] {
     take_paths(*o);
     o->task.command = command_line();

@@ -227,19 +227,21 @@ struct Results {
   std::vector<Spectrum> spectra;
 };
 
-Results measure_all(const DenoisingLab& lab) {
+// A row of the table: its label, the way's name in cost.csv, and the task.
+struct DenoisingEntry {
+  double sigma;
+  std::string method, model, way;
+  Task task;
+};
+
+constexpr const char* kDirectWay = "direct s2: mean, sd, 5 components";
+
+std::vector<DenoisingEntry> entries_of(const DenoisingLab& lab) {
   const DenoisingPlan& plan = lab.plan;
-  // A label, the ways' names in cost.csv, and the task.
-  struct Entry {
-    double sigma;
-    std::string method, model, way;
-    Task task;
-  };
-  const char* direct_way = "direct s2: mean, sd, 5 components";
-  std::vector<Entry> entries;
+  std::vector<DenoisingEntry> entries;
   for (const double sigma : plan.sigmas) {
     entries.push_back({sigma, fmt::format("direct s2, rank {}", plan.model.model.network.rank),
-                       kMain, direct_way, direct_task(lab, kMain, sigma)});
+                       kMain, kDirectWay, direct_task(lab, kMain, sigma)});
     for (const SideModel& side : plan.sides) {
       if (!side.conditioned && side.config.noise.sigma != sigma) continue;
       const std::string structure = side.config.model.network.s2 == nets::Structure::kDiagonal
@@ -249,7 +251,7 @@ Results measure_all(const DenoisingLab& lab) {
                          : side.name == plan.twin ? ", their twin"
                                                   : "";
       entries.push_back({sigma, fmt::format("direct s2, {}{}", structure, note), side.name,
-                         direct_way, direct_task(lab, side.name, sigma)});
+                         kDirectWay, direct_task(lab, side.name, sigma)});
     }
     entries.push_back({sigma, "Jacobian of s1", kMain, "s1: whole Jacobian, 5 components",
                        jacobian_task(lab, sigma)});
@@ -258,34 +260,65 @@ Results measure_all(const DenoisingLab& lab) {
     entries.push_back({sigma, "PCA of residuals", kMain, "s1", pca_task(lab, sigma)});
     entries.push_back({sigma, "", kMain, "", calibration_task(lab, sigma)});
   }
+  return entries;
+}
+
+Json table_row(const DenoisingLab& lab, const DenoisingEntry& entry, const Json& result,
+               const Json& costs) {
+  Json row{{"sigma", entry.sigma}, {"method", entry.method}, {"steps", lab.steps.at(entry.model)}};
+  row.update(result["row"]);
+  row["seconds"] = row["peak_mb"] = Json();
+  if (costs.contains(entry.model)) {
+    for (const Json& cost : costs[entry.model]) {
+      if (cost["way"] != entry.way) continue;
+      row["seconds"] = cost["seconds"];
+      row["peak_mb"] = cost["peak_mb"];
+    }
+  }
+  return row;
+}
+
+using PsnrOf = std::map<std::pair<double, std::string>, double>;  // of a sigma and a model
+
+// One model of all sigma against one for each.
+Rows conditioning_rows(const DenoisingLab& lab, const PsnrOf& psnr) {
+  const DenoisingPlan& plan = lab.plan;
+  Rows rows;
+  if (plan.twin.empty()) return rows;
+  for (const double sigma : plan.sigmas) {
+    const std::string single = fmt::format("sigma{:g}", sigma);
+    const double one = psnr.at({sigma, plan.twin}), alone = psnr.at({sigma, single});
+    rows.push_back({{"sigma", sigma},
+                    {"steps", lab.steps.at(single)},
+                    {"psnr_sigma_alone", alone},
+                    {"psnr_conditioned", one},
+                    {"loss_db", alone - one},
+                    {"main_steps", lab.steps.at(kMain)},
+                    {"psnr_main", psnr.at({sigma, kMain})}});
+  }
+  return rows;
+}
+
+Results measure_all(const DenoisingLab& lab) {
+  const std::vector<DenoisingEntry> entries = entries_of(lab);
   std::vector<Task> tasks;
-  for (const Entry& entry : entries) tasks.push_back(entry.task);
+  for (const DenoisingEntry& entry : entries) tasks.push_back(entry.task);
   const std::vector<Json> results = run_tasks("measures", tasks, lab.journal());
   const Json costs = run_tasks("cost", {cost_task(lab)}, lab.journal())[0];
 
   Results all;
   for (const Json& row : costs[kMain]) all.cost.push_back(row);
-  std::map<std::pair<double, std::string>, double> psnr;
+  PsnrOf psnr;
   for (size_t i = 0; i < entries.size(); ++i) {
-    const Entry& entry = entries[i];
+    const DenoisingEntry& entry = entries[i];
     const Json& result = results[i];
     if (entry.method.empty()) {
       all.calibration.push_back(result);
       continue;
     }
-    Json row{
-        {"sigma", entry.sigma}, {"method", entry.method}, {"steps", lab.steps.at(entry.model)}};
-    row.update(result["row"]);
-    row["seconds"] = row["peak_mb"] = Json();
-    if (costs.contains(entry.model)) {
-      for (const Json& cost : costs[entry.model]) {
-        if (cost["way"] != entry.way) continue;
-        row["seconds"] = cost["seconds"];
-        row["peak_mb"] = cost["peak_mb"];
-      }
-    }
+    const Json row = table_row(lab, entry, result, costs);
     all.table.push_back(row);
-    if (entry.way == direct_way) psnr[{entry.sigma, entry.model}] = row["psnr"].get<double>();
+    if (entry.way == kDirectWay) psnr[{entry.sigma, entry.model}] = row["psnr"].get<double>();
     if (result.contains("agreement")) {
       Json agreement{{"sigma", entry.sigma}, {"images", result["row"]["images"]}};
       agreement.update(result["agreement"]);
@@ -297,18 +330,7 @@ Results measure_all(const DenoisingLab& lab) {
           {entry.sigma, entry.method, result["spectrum"].get<std::vector<double>>()});
     }
   }
-  for (const double sigma : plan.sigmas) {
-    if (plan.twin.empty()) break;
-    const std::string single = fmt::format("sigma{:g}", sigma);
-    const double one = psnr.at({sigma, plan.twin}), alone = psnr.at({sigma, single});
-    all.conditioning.push_back({{"sigma", sigma},
-                                {"steps", lab.steps.at(single)},
-                                {"psnr_sigma_alone", alone},
-                                {"psnr_conditioned", one},
-                                {"loss_db", alone - one},
-                                {"main_steps", lab.steps.at(kMain)},
-                                {"psnr_main", psnr.at({sigma, kMain})}});
-  }
+  all.conditioning = conditioning_rows(lab, psnr);
   return all;
 }
 
