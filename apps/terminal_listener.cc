@@ -16,13 +16,15 @@ scorejet::base::Listener scorejet::apps::terminal_listener() {
       bar->task = event.task;
       bar->progress = std::make_unique<base::Progress>(event.task, event.total, event.start);
     }
-    if (event.total > 0 && event.done >= event.total) {
-      bar->progress->finish("");
-      bar->progress.reset();
+    bar->progress->update(event.done, event.details);
+    if (event.total > 0 && event.done >= event.total) bar->progress.reset();  // ends its line
+  };
+  listener.notice = [bar](const std::string& text) {
+    if (bar->progress && !text.empty()) {
+      bar->progress->message("scorejet: note: " + text);  // without tearing the bar
     } else {
-      bar->progress->update(event.done, event.details);
+      print_notice(text);
     }
   };
-  listener.notice = print_notice;
   return listener;
 }

@@ -120,6 +120,7 @@ TEST(Settings, TheirPageIsWhatTheyAre) {
 // A model whose checkpoint holds every setting: one with a third order.
 models::ScoreModelOptions whole_model() {
   models::ScoreModelOptions options;
+  options.network.kind = "mlp";  // "auto" would stand for the one that the test changes it to
   options.network.dim = 16;
   options.network.image_shape = {1, 4, 4};
   options.network.s3 = nets::Structure::kDiagonal;
