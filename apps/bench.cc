@@ -1,25 +1,25 @@
-// scorejet bench: prints what scorejet/experiments/bench.h measures.
+// scorejet bench: prints what bench/bench.h measures.
 #include <fmt/format.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "bench/bench.h"
 #include "scorejet/base/device.h"
-#include "scorejet/experiments/bench.h"
 #include "scorejet/io/atomic_file.h"
 
 namespace {
 
 using namespace scorejet;
-using experiments::BenchFigure;
-using experiments::BenchReport;
-using experiments::Peak;
+using bench::BenchFigure;
+using bench::BenchReport;
+using bench::Peak;
 
 const char* unit(Peak peak) { return peak == Peak::kCopy ? "GB/s" : "GFLOP/s"; }
 
 std::string peak_text(const BenchReport& report, Peak peak) {
-  return fmt::format("{} {:.1f} {}", experiments::peak_name(peak),
+  return fmt::format("{} {:.1f} {}", bench::peak_name(peak),
                      report.peaks[static_cast<size_t>(peak)] / 1e9, unit(peak));
 }
 
@@ -36,9 +36,9 @@ std::string to_text(const BenchReport& report) {
       text +=
           fmt::format("\n{}\n\n| part | ms | rate | share of peak |\n|---|---|---|---|\n", group);
     }
-    text += fmt::format("| {} | {:.3g} | {:.3g} {} | {:.0f} % of {} |\n", one.name,
-                        1e3 * one.seconds, one.rate / 1e9, unit(one.peak), 100 * one.share,
-                        experiments::peak_name(one.peak));
+    text +=
+        fmt::format("| {} | {:.3g} | {:.3g} {} | {:.0f} % of {} |\n", one.name, 1e3 * one.seconds,
+                    one.rate / 1e9, unit(one.peak), 100 * one.share, bench::peak_name(one.peak));
   }
   return text;
 }
@@ -56,7 +56,7 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
                                {"seconds", one.seconds},
                                {"rate", one.rate},
                                {"unit", one.peak == Peak::kCopy ? "bytes/s" : "flop/s"},
-                               {"peak", experiments::peak_name(one.peak)},
+                               {"peak", bench::peak_name(one.peak)},
                                {"share", one.share}});
   }
   return json;
@@ -83,8 +83,7 @@ void scorejet::apps::add_bench(CLI::App& app) {
   command->add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command->callback([o] {
     const at::Device device = base::parse_device(o->device);
-    const BenchReport report =
-        experiments::run_bench(experiments::bench_cases(device), o->seconds, device);
+    const BenchReport report = bench::run_bench(bench::bench_cases(device), o->seconds, device);
     fmt::print("{}", to_text(report));
     if (!o->json.empty()) io::write_file(o->json, to_json(report).dump(2) + "\n");
   });

@@ -4,11 +4,11 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/experiments/reproduce.h"
+#include "reproduce/reproduce.h"
 
 void scorejet::apps::add_reproduce(CLI::App& app) {
   std::string names;
-  for (const auto& experiment : experiments::experiments()) {
+  for (const auto& experiment : reproduce::experiments()) {
     names += fmt::format("\n  {}: {}", experiment.name, experiment.purpose);
   }
   CLI::App* command = app.add_subcommand(
@@ -20,7 +20,7 @@ void scorejet::apps::add_reproduce(CLI::App& app) {
           names);
   struct Options {
     std::string name;
-    experiments::ReproduceOptions reproduce;
+    reproduce::ReproduceOptions reproduce;
     std::string out;
   };
   auto o = std::make_shared<Options>();
@@ -32,6 +32,6 @@ void scorejet::apps::add_reproduce(CLI::App& app) {
   command->callback([o, command] {
     if (o->reproduce.fast && command->count("--seeds") == 0) o->reproduce.seeds = 1;
     o->reproduce.out = o->out;
-    experiments::reproduce(o->name, o->reproduce);
+    reproduce::reproduce(o->name, o->reproduce);
   });
 }

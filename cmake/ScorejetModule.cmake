@@ -1,5 +1,6 @@
-# scorejet_module(NAME FLOOR n WHAT "..." SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
-#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/.
+# scorejet_module(NAME [WING] FLOOR n WHAT "..." SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
+#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/;
+# a wing stands beside the library, in NAME/, and is not installed.
 # Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
 # which costs more than most sources do. So a name local to a file must be the only one of its folder.
@@ -16,9 +17,12 @@ target_precompile_headers(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake
 set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
 
 function(scorejet_module name)
-  cmake_parse_arguments(ARG "" "FLOOR;WHAT" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
   set(target scorejet_${name})
   set(folder ${PROJECT_SOURCE_DIR}/scorejet/${name})
+  if(ARG_WING)
+    set(folder ${PROJECT_SOURCE_DIR}/${name})
+  endif()
   list(TRANSFORM ARG_SOURCES PREPEND ${folder}/ OUTPUT_VARIABLE sources)
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC
@@ -37,7 +41,9 @@ function(scorejet_module name)
       endforeach()
     endif()
   endif()
-  set_property(GLOBAL APPEND PROPERTY SCOREJET_TARGETS ${target})
+  if(NOT ARG_WING)
+    set_property(GLOBAL APPEND PROPERTY SCOREJET_TARGETS ${target})
+  endif()
   scorejet_note_in_plan(${name} ${ARG_FLOOR} "${ARG_WHAT}" ${ARG_LINKS} ${ARG_PRIVATE_LINKS})
 endfunction()
 

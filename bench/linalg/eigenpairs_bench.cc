@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <vector>
 
+#include "bench/timing.h"
 #include "scorejet/base/seed.h"
 #include "scorejet/base/threads.h"
 #include "scorejet/data/dataset.h"
-#include "scorejet/experiments/timing.h"
 #include "scorejet/linalg/lanczos.h"
 #include "scorejet/posterior/denoise.h"
 #include "scorejet/training/run_folder.h"
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
     const auto covariance =
         tweedie::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
     linalg::EigenPairs pairs;
-    const std::vector<double> seconds = experiments::median_seconds(
+    const std::vector<double> seconds = bench::median_seconds(
         {{[&] { run.model->evaluate(batch, levels, 2); }, repetitions},
          {[&] { pairs = linalg::top_eigenpairs(covariance, components); }, repetitions},
          {[&] { posterior::denoise(*run.model, batch, levels, {.num_components = components}); },

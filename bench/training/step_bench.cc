@@ -10,9 +10,9 @@
 
 #include <string>
 
+#include "bench/step_parts.h"
+#include "bench/timing.h"
 #include "scorejet/base/threads.h"
-#include "scorejet/experiments/step_parts.h"
-#include "scorejet/experiments/timing.h"
 
 using namespace scorejet;
 
@@ -34,16 +34,16 @@ int main(int argc, char** argv) {
   base::restart_with_known_blas(argv);
   base::configure_process();
   at::set_num_threads(std::stoi(argument(3, "2")));
-  const experiments::StepSize size{network, std::stoll(argument(5, mlp ? "40" : "64")),
-                                   std::stoll(argument(6, mlp ? "50" : "20"))};
-  experiments::StepParts parts(size, at::kCPU);
+  const bench::StepSize size{network, std::stoll(argument(5, mlp ? "40" : "64")),
+                             std::stoll(argument(6, mlp ? "50" : "20"))};
+  bench::StepParts parts(size, at::kCPU);
   const auto run = [&] { task == "step" ? parts.step() : parts.evaluate(); };
   run();
-  const int steps = experiments::rounds_within(std::stod(argument(2, "3")), run);
-  const double seconds = experiments::median_seconds({{run, steps}})[0];
+  const int steps = bench::rounds_within(std::stod(argument(2, "3")), run);
+  const double seconds = bench::median_seconds({{run, steps}})[0];
   fmt::print(
       R"({{"network": "{}", "batch": {}, "rank": {}, "seconds": {}, "steps": {}, "peak_mb": {}}})"
       "\n",
-      network, size.batch, size.rank, seconds, steps, experiments::peak_memory(run) / 1e6);
+      network, size.batch, size.rank, seconds, steps, bench::peak_memory(run) / 1e6);
   return 0;
 }

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "reproduce/accuracy/problems.h"
+#include "reproduce/shared/fit.h"
 #include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/experiments/fit.h"
-#include "scorejet/experiments/problems.h"
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/io/npy.h"
 #include "scorejet/io/safetensors.h"
@@ -169,9 +169,9 @@ TEST(ThirdOrder, SharedTrunkTakesNoMoreThanItsShare) {
 }
 
 TEST(ThirdOrder, LearnsTheThirdScore) {
-  const experiments::Problem problem = experiments::make_problem("eight");
+  const reproduce::Problem problem = reproduce::make_problem("eight");
   const distributions::Distribution& density = *problem.density;
-  experiments::FitOptions options;
+  reproduce::FitOptions options;
   options.model = small_options(false, nets::Structure::kLowRank);
   options.model.network.mlp.width = 64;
   options.model.network.s3_rank = 8;
@@ -180,7 +180,7 @@ TEST(ThirdOrder, LearnsTheThirdScore) {
   options.sigma = 0.5;
   options.steps = 1000;
   options.learning_rate = 3e-3;
-  const experiments::Fit fit = experiments::fit(density, options);
+  const reproduce::Fit fit = reproduce::fit(density, options);
   torch::NoGradGuard no_grad;
   torch::manual_seed(14);
   const at::Tensor x = density.sample(4000, at::globalContext().defaultGenerator(at::kCPU));
