@@ -20,29 +20,20 @@ using models::ScoreModel;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Points at which the network is evaluated, as one batch: x + σz, or x + σz, x − σz, or those and
-// x.
-struct Points {
-  at::Tensor x, sigma;
-};
-
-Points make_points(const NoisyBatch& batch, const LossOptions& options, int order) {
-  const at::Tensor noise = batch.sigma.unsqueeze(-1) * batch.z;
-  if (!options.variance_reduction) return {batch.x + noise, batch.sigma};
-  if (order < 2 || options.form == objectives::Form::kSketch) {
-    return {at::cat({batch.x + noise, batch.x - noise}), batch.sigma.repeat({2})};
-  }
-  return {at::cat({batch.x + noise, batch.x - noise, batch.x}), batch.sigma.repeat({3})};
+// Control variates look at the clean x; the sketch has none.
+Evaluations make_points(const NoisyBatch& batch, const LossOptions& options, int order) {
+  using Points = Evaluations::Points;
+  if (!options.variance_reduction) return {batch, Points::kPlus};
+  const bool clean = order >= 2 && options.form != objectives::Form::kSketch;
+  return {batch, clean ? Points::kPairAndClean : Points::kPair};
 }
 
-// Weighted per-sample means. Order 1 needs no clean point, so it is given the noisy ones only.
-at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::Tensor& scale,
-                      const LossOptions& options) {
-  const int64_t size = batch.x.size(0);
-  at::Tensor loss = options.variance_reduction
-                        ? objectives::score_loss_antithetic(
-                              s1.narrow(0, 0, size), s1.narrow(0, size, size), batch.z, batch.sigma)
-                        : objectives::score_loss(s1, batch.z, batch.sigma);
+// Weighted per-sample means. s1 and s2 are those at `points`.
+at::Tensor first_loss(const Evaluations& points, const at::Tensor& s1, const NoisyBatch& batch,
+                      const at::Tensor& scale, const LossOptions& options) {
+  at::Tensor loss = points.has_pair() ? objectives::score_loss_antithetic(
+                                            points.plus(s1), points.minus(s1), batch.z, batch.sigma)
+                                      : objectives::score_loss(s1, batch.z, batch.sigma);
   if (options.sigma_power != 0) {
     loss = loss * (options.sigma_reference / batch.sigma).pow(options.sigma_power);
   }
@@ -52,18 +43,17 @@ at::Tensor first_loss(const at::Tensor& s1, const NoisyBatch& batch, const at::T
 // Over the antithetic pair when there is one. Of a low rank it moves the diagonal alone: the
 // squared losses choose the leading directions, the likelihood what is left beside them. (Left to
 // itself it spends the rank on strong correlations of small variance.)
-at::Tensor likelihood(const at::Tensor& s1, const SymmetricOperator& whole, const NoisyBatch& batch,
-                      bool pair) {
-  const int64_t size = batch.x.size(0);
+at::Tensor likelihood(const Evaluations& points, const at::Tensor& s1,
+                      const SymmetricOperator& whole, const NoisyBatch& batch) {
   const SymmetricOperator s2 =
       whole.structure() == linalg::Structure::kLowRank
           ? SymmetricOperator::from_low_rank(whole.diagonal_part(), whole.factor().detach())
           : whole;
   const at::Tensor plus =
-      objectives::likelihood_loss(s1.narrow(0, 0, size), s2.slice(0, size), batch.z, batch.sigma);
-  if (!pair) return plus;
-  return 0.5 * (plus + objectives::likelihood_loss(s1.narrow(0, size, size), s2.slice(size, size),
-                                                   -batch.z, batch.sigma));
+      objectives::likelihood_loss(points.plus(s1), points.plus(s2), batch.z, batch.sigma);
+  if (!points.has_pair()) return plus;
+  return 0.5 * (plus + objectives::likelihood_loss(points.minus(s1), points.minus(s2), -batch.z,
+                                                   batch.sigma));
 }
 
 // Vectors at each noisy point, and Jᵀ times them, [B, m, D]: first those of the sketch form, then
@@ -79,11 +69,10 @@ bool needs_products(const LossOptions& options) {
 
 // All from the noise of other samples, so that they are independent of the point. The sketch's are
 // an isotropic one, and with a factor one in its span.
-Products choose_vectors(const SymmetricOperator& s2, const NoisyBatch& batch,
-                        const LossOptions& options) {
-  const int64_t copies = options.variance_reduction ? 2 : 1;
-  const SymmetricOperator noisy = s2.slice(0, copies * batch.z.size(0));
-  const auto other = [&](int64_t i) { return batch.z.roll(i, 0).repeat({copies, 1}); };
+Products choose_vectors(const Evaluations& points, const SymmetricOperator& s2,
+                        const NoisyBatch& batch, const LossOptions& options) {
+  const SymmetricOperator noisy = points.noisy(s2);
+  const auto other = [&](int64_t i) { return points.repeated(batch.z.roll(i, 0)); };
   const auto within = [&](int64_t first, int64_t count, double evenness) {
     std::vector<at::Tensor> w;
     for (int64_t i = first; i < first + count; ++i) w.push_back(other(i).narrow(1, 0, s2.rank()));
@@ -106,28 +95,27 @@ Products choose_vectors(const SymmetricOperator& s2, const NoisyBatch& batch,
 }
 
 // By tracing s1 anew.
-Products trace_products(const ScoreModel& model, const Points& points, const SymmetricOperator& s2,
-                        const NoisyBatch& batch, const LossOptions& options) {
-  Products products = choose_vectors(s2, batch, options);
-  const int64_t noisy = products.v.size(0);
-  products.jv =
-      score::TracedJacobian(model, points.x.narrow(0, 0, noisy), points.sigma.narrow(0, 0, noisy))
-          .apply_transposed(products.v);
+Products trace_products(const ScoreModel& model, const Evaluations& points,
+                        const SymmetricOperator& s2, const NoisyBatch& batch,
+                        const LossOptions& options) {
+  Products products = choose_vectors(points, s2, batch, options);
+  products.jv = score::TracedJacobian(model, points.noisy(points.x), points.noisy(points.sigma))
+                    .apply_transposed(products.v);
   return products;
 }
 
 // Through the graph of s1 that the step has anyway: s1 from `leaf`, which stands for `features`.
-Products products_through(const at::Tensor& s1, const at::Tensor& leaf, const at::Tensor& features,
-                          const at::Tensor& x, const SymmetricOperator& s2, const NoisyBatch& batch,
-                          const LossOptions& options) {
-  Products products = choose_vectors(s2, batch, options);
-  const at::Tensor noisy = s1.narrow(0, 0, products.v.size(0));
+Products products_through(const Evaluations& points, const at::Tensor& s1, const at::Tensor& leaf,
+                          const at::Tensor& features, const SymmetricOperator& s2,
+                          const NoisyBatch& batch, const LossOptions& options) {
+  Products products = choose_vectors(points, s2, batch, options);
+  const at::Tensor noisy = points.noisy(s1), &x = points.x;
   std::vector<at::Tensor> columns;
   for (int64_t i = 0; i < products.v.size(1); ++i) {
     const auto pulled = torch::autograd::grad({noisy}, {leaf, x}, {products.v.select(1, i)}, true);
     columns.push_back(pulled[1] + torch::autograd::grad({features}, {x}, {pulled[0]}, true)[0]);
   }
-  products.jv = at::stack(columns, 1).narrow(0, 0, products.v.size(0));
+  products.jv = points.noisy(at::stack(columns, 1));
   return products;
 }
 
@@ -153,74 +141,68 @@ at::Tensor relative_weights(const SymmetricOperator& s2, const at::Tensor& sigma
   return share.clamp_min(kLeast).pow(-power);
 }
 
-// Leading directions of the Jacobian, per sample.
-at::Tensor leading_loss_of(const Products& products, const SymmetricOperator& noisy,
-                           const NoisyBatch& batch) {
+// Leading directions of the Jacobian, per noisy point.
+at::Tensor leading_loss_of(const Evaluations& points, const Products& products,
+                           const SymmetricOperator& s2, const NoisyBatch& batch) {
   const int64_t first = products.num_sketch, count = products.v.size(1) - first;
   const at::Tensor v = products.v.narrow(1, first, count);
   const at::Tensor jv = products.jv.narrow(1, first, count);
-  const at::Tensor sigma = batch.sigma.repeat({noisy.batch() / batch.sigma.size(0)});
+  const SymmetricOperator noisy = points.noisy(s2);
+  const at::Tensor sigma = points.repeated(batch.sigma);
   return objectives::leading_loss(noisy, v, jv, sigma) +
          objectives::kSpanWeight * objectives::span_loss(noisy, v, jv, sigma);
 }
 
 // `products`: where needs_products().
-at::Tensor second_loss(const at::Tensor& s1, const SymmetricOperator& s2, const Products& products,
-                       const NoisyBatch& batch, const at::Tensor& scale,
+at::Tensor second_loss(const Evaluations& points, const at::Tensor& s1, const SymmetricOperator& s2,
+                       const Products& products, const NoisyBatch& batch, const at::Tensor& scale,
                        const LossOptions& options) {
-  const int64_t size = batch.x.size(0);
-  const auto noisy = [&] { return s2.slice(0, products.v.size(0)); };
-  const auto per_sample = [&](const at::Tensor& loss) { return loss.view({-1, size}).mean(0); };
   at::Tensor loss;
   if (options.form == objectives::Form::kSketch) {
-    loss = per_sample(sketch_loss_of(products, noisy()));
-  } else if (options.variance_reduction) {
+    loss = points.mean_of_copies(sketch_loss_of(products, points.noisy(s2)));
+  } else if (points.has_clean()) {
     loss = objectives::hessian_loss_antithetic(
         options.form, s1, s2, batch.z, batch.sigma,
-        objectives::variate_coefficient(s2.slice(2 * size, size), batch.sigma));
+        objectives::variate_coefficient(points.clean(s2), batch.sigma));
   } else {
     loss = objectives::hessian_loss(options.form, s1, s2, batch.z, batch.sigma);
   }
   if (options.leading > 0) {
-    loss = loss + options.leading * per_sample(leading_loss_of(products, noisy(), batch));
+    loss = loss +
+           options.leading * points.mean_of_copies(leading_loss_of(points, products, s2, batch));
   }
   loss = loss / scale.square();
   if (options.variance_power != 0) {
     loss = loss * relative_weights(s2, batch.sigma, scale, options.variance_power);
   }
   if (options.likelihood > 0) {
-    loss = loss + options.likelihood *
-                      likelihood(s1, s2, batch, options.variance_reduction).to(loss.dtype());
+    loss = loss + options.likelihood * likelihood(points, s1, s2, batch).to(loss.dtype());
   }
   return loss.mean();
 }
 
 // s1 and s2 at the clean x: among those at `points`, or (sketch form) not there yet.
-score::Jet clean_jet(const ScoreModel& model, const Points& points, const at::Tensor& s1,
+score::Jet clean_jet(const ScoreModel& model, const Evaluations& points, const at::Tensor& s1,
                      const SymmetricOperator& s2, const NoisyBatch& batch) {
-  const int64_t size = batch.x.size(0);
-  if (points.x.size(0) == 3 * size) {
-    return {s1.narrow(0, 2 * size, size), s2.slice(2 * size, size)};
-  }
+  if (points.has_clean()) return {points.clean(s1), points.clean(s2)};
   at::NoGradGuard no_grad;
   return model.evaluate(batch.x, batch.sigma, 2);
 }
 
 // Order 3, by features of its own so that its graph is apart from those of the orders below. s1 and
 // s2 are those at `points`.
-at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::Tensor& s1,
-                      const SymmetricOperator& s2, const NoisyBatch& batch, const at::Tensor& scale,
-                      const LossOptions& options) {
+at::Tensor third_loss(const ScoreModel& model, const Evaluations& points, const at::Tensor& s1,
+                      const SymmetricOperator& s2, const NoisyBatch& batch,
+                      const at::Tensor& scale) {
   const auto third = [&](const at::Tensor& x, const at::Tensor& sigma) {
     return model.third_order(model.third_features(x, sigma), sigma);
   };
-  const int64_t size = batch.x.size(0);
   at::Tensor loss;
-  if (!options.variance_reduction) {
+  if (!points.has_pair()) {
     loss =
         objectives::third_order_loss({s1, s2, third(points.x, points.sigma)}, batch.z, batch.sigma);
   } else {
-    const auto pair = third(points.x.narrow(0, 0, 2 * size), points.sigma.narrow(0, 0, 2 * size));
+    const auto pair = third(points.noisy(points.x), points.noisy(points.sigma));
     const score::Jet held = clean_jet(model, points, s1, s2, batch);
     // d/dt ⟨s3(x + t z), H⟩ at t = 0, itself differentiable in the parameters when training.
     const bool training = at::GradMode::is_enabled();
@@ -230,8 +212,8 @@ at::Tensor third_loss(const ScoreModel& model, const Points& points, const at::T
     const at::Tensor phi = objectives::hermite_product(clean.s3, clean.s2, batch.z, batch.sigma);
     const at::Tensor gradient = torch::autograd::grad({phi.sum()}, {x}, {}, true, training)[0];
     loss = objectives::third_order_loss_antithetic(
-        {s1.narrow(0, 0, size), s2.slice(0, size), pair.slice(0, size)},
-        {s1.narrow(0, size, size), s2.slice(size, size), pair.slice(size, size)}, clean,
+        {points.plus(s1), points.plus(s2), points.plus(pair)},
+        {points.minus(s1), points.minus(s2), points.minus(pair)}, clean,
         (gradient * batch.z).sum(-1), batch.z, batch.sigma,
         objectives::variate_coefficient(clean.s2, batch.sigma));
   }
@@ -301,23 +283,23 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
                            const NoisyBatch& batch) {
   at::NoGradGuard no_grad;
   const int order = model.max_order();
-  const Points points = make_points(batch, options, order);
+  const Evaluations points = make_points(batch, options, order);
   const score::Jet jet = model.evaluate(points.x, points.sigma, std::min(order, 2));
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   StepLosses losses;
-  losses.first = first_loss(jet.s1, batch, scale, options).item<double>() / d;
+  losses.first = first_loss(points, jet.s1, batch, scale, options).item<double>() / d;
   if (order < 2) {
     losses.second = losses.third = kNaN;
     return losses;
   }
   const Products products =
       needs_products(options) ? trace_products(model, points, *jet.s2, batch, options) : Products{};
-  losses.second = second_loss(jet.s1, *jet.s2, products, batch, scale, options).item<double>() / d;
-  losses.third =
-      order < 3
-          ? kNaN
-          : third_loss(model, points, jet.s1, *jet.s2, batch, scale, options).item<double>() / d;
+  losses.second =
+      second_loss(points, jet.s1, *jet.s2, products, batch, scale, options).item<double>() / d;
+  losses.third = order < 3
+                     ? kNaN
+                     : third_loss(model, points, jet.s1, *jet.s2, batch, scale).item<double>() / d;
   return losses;
 }
 
@@ -329,7 +311,7 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   const at::Tensor clip_norm = at::full({}, options.clip_norm, device.dtype(at::kDouble));
   parameters.gradients().zero_();
   const int order = model.max_order();
-  Points points = make_points(batch, options, order);
+  Evaluations points = make_points(batch, options, order);
   const at::Tensor scale = model.residual_scale(batch.sigma);
   const auto d = static_cast<double>(model.dim());
   const bool looking = order >= 2 && needs_products(options);
@@ -353,12 +335,12 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
     s2 = model.second_order(second_leaf, points.sigma);
   }
   if (looking && learned) {
-    products = products_through(s1, first_leaf, features.first, points.x, *s2, batch, options);
+    products = products_through(points, s1, first_leaf, features.first, *s2, batch, options);
     points.x = points.x.detach();
   } else if (looking) {
     products = trace_products(model, points, *s2, batch, options);
   }
-  const at::Tensor loss1 = first_loss(s1, batch, scale, options);
+  const at::Tensor loss1 = first_loss(points, s1, batch, scale, options);
   if (learned) torch::autograd::backward({loss1});
   losses.first = loss1.detach() / d;
 
@@ -371,7 +353,7 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   }
 
   const at::Tensor loss2 =
-      options.gamma * second_loss(s1.detach(), *s2, products, batch, scale, options);
+      options.gamma * second_loss(points, s1.detach(), *s2, products, batch, scale, options);
   if (order < 3) s2.reset();  // so that the factor is gone before its gradient is passed on
   torch::autograd::backward({loss2});
   losses.second = loss2.detach() / (options.gamma * d);
@@ -400,8 +382,8 @@ at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options
   const auto second = learned ? heads : complement(third, parameters.size());
   const at::Tensor gradients = parameters.gradients();
   if (order >= 3) {
-    const at::Tensor loss3 = options.gamma3 * third_loss(model, points, s1.detach(), s2->detach(),
-                                                         batch, scale, options);
+    const at::Tensor loss3 =
+        options.gamma3 * third_loss(model, points, s1.detach(), s2->detach(), batch, scale);
     losses.third = loss3.detach() / (options.gamma3 * d);
     if (model.options().network.share_trunk) {
       const at::Tensor below = gradients.clone();

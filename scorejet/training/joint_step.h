@@ -10,6 +10,7 @@
 #include "scorejet/models/score_model.h"
 #include "scorejet/objectives/denoising.h"
 #include "scorejet/training/flat_parameters.h"
+#include "scorejet/training/noisy_batch.h"
 #include "scorejet/training/optimiser.h"
 
 namespace scorejet::training {
@@ -68,12 +69,6 @@ struct LossOptions {
          base::at_least(0)},
     };
   }
-};
-
-// Clean samples with the noise drawn for them.
-struct NoisyBatch {
-  at::Tensor x, z;   // [B, D]
-  at::Tensor sigma;  // [B]
 };
 
 struct StepLosses {
