@@ -17,6 +17,7 @@
 #include "scorejet/io/atomic_file.h"
 #include "scorejet/training/checkpoint.h"
 #include "scorejet/training/loss_bounds.h"
+#include "scorejet/training/loss_terms.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/settle.h"
 
