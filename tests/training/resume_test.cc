@@ -44,12 +44,14 @@ TEST(Resume, EqualsNeverStopped) {
   const RunConfig config = image_config(scratch);
   train(config, {.out = scratch / "whole", .device = "cpu"});
   // Stop after the first step that sees the flag, then go on, three times.
-  std::atomic<bool> stop{true};
+  bool stop = true;
   bool resume = false;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_FALSE(
-        train(config, {.out = scratch / "parts", .resume = resume, .device = "cpu", .stop = &stop})
-            .finished);
+    EXPECT_FALSE(train(config, {.out = scratch / "parts",
+                                .resume = resume,
+                                .device = "cpu",
+                                .listener = {.stop = [&] { return stop; }}})
+                     .finished);
     resume = true;
   }
   EXPECT_NE(error_of([&] {
