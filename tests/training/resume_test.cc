@@ -71,6 +71,39 @@ TEST(Resume, EqualsNeverStopped) {
   EXPECT_EQ(whole.metadata.at("best_first"), parts.metadata.at("best_first"));
 }
 
+TEST(Train, TellsItsListenerHowFarItIs) {
+  const Scratch scratch;
+  RunConfig config = image_config(scratch);
+  config.train.validate_every = 40;
+  std::vector<base::ProgressEvent> events;
+  bool stop = true;
+  const base::Listener listener{
+      .progress = [&](const base::ProgressEvent& event) { events.push_back(event); },
+      .stop = [&] { return stop; }};
+  const auto run = [&](bool resume) {
+    events.clear();
+    train(config,
+          {.out = scratch / "run", .resume = resume, .device = "cpu", .listener = listener});
+  };
+  run(false);
+  ASSERT_EQ(events.size(), 2u);  // at the start, and after the step that it was stopped at
+  EXPECT_EQ(events[1].done, 1);
+  stop = false;
+  run(true);
+  ASSERT_EQ(events.size(), 4u);  // at the start, and with every line of metrics
+  std::vector<int64_t> milestones;
+  for (const base::ProgressEvent& event : events) {
+    EXPECT_EQ(event.task, "train");
+    EXPECT_EQ(event.start, 1);
+    EXPECT_EQ(event.total, 60);
+    EXPECT_EQ(event.details.empty(), event.done == 1);
+    if (event.milestone.find("validation s1") != std::string::npos) {
+      milestones.push_back(event.done);
+    }
+  }
+  EXPECT_EQ(milestones, (std::vector<int64_t>{40, 60}));
+}
+
 TEST(Checkpoint, OfAnotherModelIsRefused) {
   const Scratch scratch;
   RunConfig config = image_config(scratch);
