@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "scorejet/base/listener.h"
+#include "scorejet/base/terminal_listener.h"
 
 namespace scorejet::apps {
 
@@ -22,8 +22,7 @@ void add_info(CLI::App& app);
 void add_reproduce(CLI::App& app);
 void add_bench(CLI::App& app);
 
-// A bar for each task on stderr, and notes as print_notice().
-base::Listener terminal_listener();
+using base::terminal_listener;
 
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);

@@ -38,7 +38,8 @@ void scorejet::apps::add_train(CLI::App& app) {
       training::apply_setting(config, setting);
     }
     options->train.out = options->out;
-    options->train.stop = &g_stop;
+    options->train.listener = terminal_listener();
+    options->train.listener.stop = [] { return g_stop.load(); };
     for (int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { g_stop = true; });
     const training::TrainResult result = training::train(config, options->train);
     print_notice(result.notice);

@@ -4,6 +4,9 @@
 #include <torch/autograd.h>
 
 #include "scorejet/base/seed.h"
+#include "scorejet/training/draw.h"
+#include "scorejet/training/new_model.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::bench {
 namespace {

@@ -10,8 +10,9 @@
 
 #include "scorejet/data/dataset.h"
 #include "scorejet/training/flat_parameters.h"
+#include "scorejet/training/noisy_batch.h"
 #include "scorejet/training/optimiser.h"
-#include "scorejet/training/trainer.h"
+#include "scorejet/training/run_config.h"
 
 namespace scorejet::bench {
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "scorejet/base/error.h"
+#include "scorejet/base/terminal_listener.h"
 #include "scorejet/training/checkpoint.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/trainer.h"
@@ -29,7 +30,9 @@ int64_t prepare_model(const training::RunConfig& config, const std::filesystem::
   }
   if (!begun ||
       training::checkpoint_number(checkpoint, "step") < static_cast<double>(config.train.steps)) {
-    training::train(config, {.out = folder, .resume = begun, .device = "cpu"});
+    training::train(
+        config,
+        {.out = folder, .resume = begun, .device = "cpu", .listener = base::terminal_listener()});
   }
   return static_cast<int64_t>(training::checkpoint_number(checkpoint, "step"));
 }

@@ -1,5 +1,5 @@
 // The denoising losses of order one and two, on plain tensors and operators: no model, no network.
-// One function a loss; add an objective here and to training/joint_step.cc, which calls them.
+// One function a loss; add an objective here and to training/loss_terms.cc, which calls them.
 //
 // Notation: x clean, z ~ N(0, I), x̃ = x + σz, D dimensions. Every loss is returned per sample, [B],
 // up to a constant that no parameter moves (stated at each), so a value may be negative.

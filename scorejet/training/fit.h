@@ -10,7 +10,7 @@
 #include <functional>
 
 #include "scorejet/models/score_model.h"
-#include "scorejet/training/joint_step.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::training {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "scorejet/models/score_model.h"
-#include "scorejet/training/joint_step.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::training {
 

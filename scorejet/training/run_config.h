@@ -2,7 +2,7 @@
 // members. The configuration file, --set, checks, help, docs/reference/settings.md and (of the
 // model) checkpoints all walk settings(). Add a setting: a member and a line in its own struct's
 // list; here, or of a network (nets/mlp.h, nets/unet.h, nets/family.h), of the model
-// (models/score_model.h), of the loss (joint_step.h). What two settings ask of each other:
+// (models/score_model.h), of the loss (loss_options.h). What two settings ask of each other:
 // validate().
 #pragma once
 
@@ -15,7 +15,7 @@
 #include "scorejet/base/settings.h"
 #include "scorejet/models/score_model.h"
 #include "scorejet/score/torchscript_field.h"
-#include "scorejet/training/joint_step.h"
+#include "scorejet/training/loss_options.h"
 
 namespace scorejet::training {
 

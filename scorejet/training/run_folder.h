@@ -13,8 +13,8 @@
 #include "scorejet/data/dataset.h"
 #include "scorejet/models/score_model.h"
 #include "scorejet/training/checkpoint.h"
-#include "scorejet/training/joint_step.h"
 #include "scorejet/training/run_config.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::training {
 

@@ -1,24 +1,24 @@
 #include "scorejet/training/trainer.h"
 
 #include <ATen/ATen.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numbers>
-#include <optional>
 
 #include "scorejet/base/device.h"
 #include "scorejet/base/error.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/io/atomic_file.h"
 #include "scorejet/training/checkpoint.h"
+#include "scorejet/training/draw.h"
+#include "scorejet/training/given_first.h"
 #include "scorejet/training/loss_bounds.h"
+#include "scorejet/training/loss_ledger.h"
+#include "scorejet/training/loss_terms.h"
+#include "scorejet/training/new_model.h"
 #include "scorejet/training/run_folder.h"
 #include "scorejet/training/settle.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::training {
 namespace {
@@ -86,61 +86,6 @@ std::string loss_text(const StepLosses& losses) {
   return std::isnan(losses.third) ? two : fmt::format("{}  s3 {:.4f}", two, losses.third);
 }
 
-// Losses between two lines of metrics, kept on the device until they are asked for.
-class LossLedger {
- public:
-  LossLedger(const models::ScoreModel& model, at::Device device)
-      : sum_(at::zeros({6}, at::TensorOptions(at::kDouble).device(device))),
-        bad_(at::full({7}, -1.0, sum_.options())) {
-    // Losses and gradients of every order that the model has.
-    std::vector<int64_t> used{0};
-    if (model.learns_first()) used.push_back(3);
-    if (model.max_order() >= 2) used.insert(used.end(), {1, 4});
-    if (model.max_order() >= 3) used.insert(used.end(), {2, 5});
-    used_ = at::tensor(used).to(device);
-  }
-
-  // values: as compute_gradients returns them.
-  void enter(int64_t step, const at::Tensor& values) {
-    const at::Tensor finite = at::isfinite(values.index_select(0, used_).sum());
-    const at::Tensor entry =
-        at::cat({at::full({1}, static_cast<double>(step), values.options()), values});
-    bad_ = at::where(finite.logical_or(bad_[0] >= 0), bad_, entry);
-    sum_.add_(values);
-    last_ = values;
-    ++count_;
-  }
-
-  // The first step whose losses or gradients were not finite. Waits for the device.
-  std::optional<std::pair<int64_t, StepLosses>> first_bad() const {
-    const auto step = bad_[0].item<int64_t>();
-    if (step < 0) return std::nullopt;
-    return std::pair{step, read_losses(bad_.narrow(0, 1, 6))};
-  }
-
-  // Mean losses since the last take_mean(), and the last step's gradients. Waits for the device.
-  StepLosses mean() const {
-    StepLosses mean = read_losses(sum_ / static_cast<double>(count_));
-    const StepLosses last = read_losses(last_);
-    mean.first_gradient = last.first_gradient;
-    mean.second_gradient = last.second_gradient;
-    mean.third_gradient = last.third_gradient;
-    return mean;
-  }
-  StepLosses take_mean() {
-    const StepLosses taken = mean();
-    sum_.zero_();
-    count_ = 0;
-    return taken;
-  }
-
- private:
-  at::Tensor used_;        // which entries there are
-  at::Tensor sum_, last_;  // [6]
-  at::Tensor bad_;         // step, -1 for none, and its losses
-  int64_t count_ = 0;
-};
-
 // Off where its control variates have faded out at every σ of the run: the plain loss costs a
 // third.
 void settle_variance_reduction(RunConfig& config, const models::ScoreModel& model,
@@ -156,189 +101,242 @@ void settle_variance_reduction(RunConfig& config, const models::ScoreModel& mode
       config.noise.sigma, model.data_variance().mean().sqrt().item<double>()));
 }
 
-// How far along the range of ln σ each sample lies, in [0, 1], [size]: one in each of `size`
-// strata, in random order (quieter than independent draws; after Kingma et al. 2021), and at the
-// ends, which are learned from one side only, twice as densely as if uniform.
-at::Tensor draw_shares(int64_t size, at::Generator& generator, const at::TensorOptions& options) {
-  const at::Tensor strata = at::randperm(size, generator, at::TensorOptions(at::kLong));
-  const at::Tensor u = (strata + at::rand({size}, generator, options)) / static_cast<double>(size);
-  return 0.5 * (u + at::sin(std::numbers::pi / 2 * u).square());
+RunConfig validated(const RunConfig& config) {
+  validate(config);
+  return config;
+}
+
+// A run in its folder: draw, step, report, validate, save, until the steps or the clock are out or
+// the listener asks to stop. Nothing is written before all of the configuration is known to do.
+class Trainer {
+ public:
+  Trainer(const RunConfig& config, const TrainOptions& options);
+  TrainResult run();
+
+ private:
+  // What is to be done after a step.
+  struct Due {
+    bool report, validate, save;
+  };
+
+  LossOptions settle_losses();  // also moves the model to the device
+  TrainingState open_folder();
+  NoisyBatch draw(int64_t step) const;
+  double step();  // returns the learning rate
+  Due due(bool last) const;
+  StepLosses validate_average();
+  void report(double rate, bool validating);
+  void save();
+  void tell(const std::string& details, const std::string& milestone) const;
+  void check_finite(const NoisyBatch* batch) const;
+  void check_bounds(const StepLosses& losses, const LossBounds& within, const char* where) const;
+
+  int64_t steps_done() const { return state_.adam.step; }
+  double elapsed() const;         // seconds in training, over all sessions
+  double share_done() const;      // 0 to 1, of the steps or of the clock's budget
+  std::string last_good() const;  // checkpoint, for an error
+
+  using Clock = std::chrono::steady_clock;
+  RunConfig config_;  // what is in force
+  base::Listener listener_;
+  at::Device device_;
+  data::DatasetSplits splits_;
+  std::vector<std::string> notices_;
+  GivenFirst given_;
+  std::unique_ptr<models::ScoreModel> model_;
+  RunFolder folder_;
+  LossOptions loss_;
+  Validator validator_;
+  LossBounds bounds_, held_out_bounds_;
+  FlatParameters parameters_;
+  TrainingState state_;
+  at::Tensor swap_;  // the current weights, while the averaged ones are in their place
+  std::vector<GradientScale> clips_;
+  LossLedger ledger_;
+  double earlier_ = 0;  // seconds before this session
+  int64_t start_ = 0;   // step at which this session began
+  Clock::time_point begin_;
+};
+
+Trainer::Trainer(const RunConfig& config, const TrainOptions& options)
+    : config_(validated(config)),
+      listener_(options.listener),
+      device_(base::parse_device(options.device)),
+      splits_(load_run_data(config_)),
+      notices_(settle_defaults(config_, splits_)),
+      given_(prepare_given_first(config_, splits_.train, first_order_file(options.out), device_)),
+      model_(make_model(config_, splits_.train, given_)),
+      folder_(RunFolder::create(options.out, options.resume)),
+      loss_(settle_losses()),
+      validator_(config_, loss_, splits_.validation),
+      bounds_(loss_bounds(*model_, config_.noise.sigma, config_.noise.sigma_max,
+                          validator_(*model_, device_))),
+      held_out_bounds_(held_out_bounds(*model_, config_.noise.sigma, bounds_)),
+      parameters_(model_->network()),
+      state_(open_folder()),
+      swap_(at::empty_like(parameters_.values())),
+      ledger_(*model_, device_),
+      earlier_(state_.seconds),
+      start_(state_.adam.step),
+      begin_(Clock::now()) {}
+
+LossOptions Trainer::settle_losses() {
+  model_->to(device_);
+  settle_variance_reduction(config_, *model_, notices_);
+  return loss_options(config_);
+}
+
+TrainingState Trainer::open_folder() {
+  TrainingState state;
+  if (folder_.has_checkpoint()) {
+    state = load_checkpoint(folder_.checkpoint(), *model_, parameters_);
+  } else {
+    state.adam = make_adam_state(parameters_.values());
+    state.best_first = state.best_second = state.best_third =
+        std::numeric_limits<double>::infinity();
+  }
+  if (given_.field) folder_.copy_first_order(given_.file);
+  folder_.write_config(to_toml(config_));
+  folder_.rewind_metrics(state.adam.step);
+  return state;
+}
+
+TrainResult Trainer::run() {
+  for (const std::string& notice : notices_) listener_.on_notice(notice);
+  if (steps_done() < config_.train.steps) tell("", "");
+  bool stopped = false;
+  while (steps_done() < config_.train.steps && share_done() < 1 && !stopped) {
+    const double rate = step();
+    stopped = listener_.stopped();
+    const Due now = due(stopped || steps_done() == config_.train.steps || share_done() >= 1);
+    if (!device_.is_cpu() && (now.report || now.save)) check_finite(nullptr);
+    if (now.report) {
+      report(rate, now.validate);
+    } else if (now.save) {
+      check_bounds(ledger_.mean(), bounds_, "training");
+    }
+    if (now.save) save();
+  }
+  TrainResult result;
+  result.notice = splits_.train.notice;
+  result.step = steps_done();
+  result.seconds = state_.seconds;
+  result.finished = !stopped;
+  return result;
+}
+
+NoisyBatch Trainer::draw(int64_t step) const {
+  return draw_batch(config_, splits_.train, step, config_.train.batch, "train");
+}
+
+double Trainer::step() {
+  const int64_t step = steps_done();
+  const NoisyBatch batch = to_device(draw(step), device_);
+  ledger_.enter(step, compute_gradients(*model_, loss_, batch, parameters_, clips_));
+  if (device_.is_cpu()) check_finite(&batch);  // elsewhere it would wait for the step
+  const double rate =
+      scheduled_rate(config_.train.learning_rate, step, config_.train.warmup, share_done());
+  adam_step(state_.adam, parameters_.values(), parameters_.gradients(), rate, config_.train.ema,
+            clips_);
+  return rate;
+}
+
+Trainer::Due Trainer::due(bool last) const {
+  const auto every = [&](int64_t steps) { return last || steps_done() % steps == 0; };
+  const bool validating = every(config_.train.validate_every);
+  return {validating || every(kMetricsEvery), validating, every(config_.train.checkpoint_every)};
+}
+
+// With the averaged weights in place of the current ones.
+StepLosses Trainer::validate_average() {
+  swap_.copy_(parameters_.values());
+  at::Tensor(parameters_.values()).copy_(state_.adam.average);
+  const StepLosses losses = validator_(*model_, device_);
+  at::Tensor(parameters_.values()).copy_(swap_);
+  const bool better = model_->learns_first() ? losses.first < state_.best_first
+                                             : losses.second < state_.best_second;
+  if (better) state_.best_step = steps_done();
+  if (losses.first < state_.best_first) state_.best_first = losses.first;
+  if (losses.second < state_.best_second) state_.best_second = losses.second;
+  if (losses.third < state_.best_third) state_.best_third = losses.third;
+  return losses;
+}
+
+void Trainer::report(double rate, bool validating) {
+  const StepLosses mean = ledger_.take_mean();
+  StepLosses validation;
+  if (validating) validation = validate_average();
+  state_.seconds = elapsed();
+  folder_.append_metrics(steps_done(), state_.seconds, rate, mean,
+                         validating ? &validation : nullptr);
+  tell(loss_text(mean), validating
+                            ? fmt::format("step {:>6}  {:6.1f} s  validation {}", steps_done(),
+                                          state_.seconds, loss_text(validation))
+                            : "");
+  if (validating) check_bounds(validation, held_out_bounds_, "validation");
+  check_bounds(mean, bounds_, "training");
+}
+
+void Trainer::save() {
+  state_.seconds = elapsed();
+  save_checkpoint(folder_.checkpoint(), *model_, parameters_, state_);
+  folder_.write_summary(config_, *model_, parameters_.size(), state_, notices_);
+}
+
+void Trainer::tell(const std::string& details, const std::string& milestone) const {
+  int64_t total = config_.train.steps;
+  if (config_.train.max_seconds > 0 && steps_done() > start_) {
+    // The clock may end it sooner: foresee the number of steps.
+    total = static_cast<int64_t>(static_cast<double>(steps_done()) / share_done());
+  }
+  listener_.on_progress({"train", steps_done(), total, start_, details, milestone});
+}
+
+double Trainer::elapsed() const {
+  return earlier_ + std::chrono::duration<double>(Clock::now() - begin_).count();
+}
+
+double Trainer::share_done() const {
+  const double by_steps =
+      static_cast<double>(steps_done()) / static_cast<double>(config_.train.steps);
+  const double budget = config_.train.max_seconds;
+  return budget > 0 ? std::max(by_steps, elapsed() / budget) : by_steps;
+}
+
+std::string Trainer::last_good() const {
+  return folder_.has_checkpoint() ? folder_.checkpoint().string() : "none yet";
+}
+
+// `batch`: that of the losses entered last, while the weights are still those that they were
+// computed with; null afterwards.
+void Trainer::check_finite(const NoisyBatch* batch) const {
+  const auto bad = ledger_.first_bad();
+  if (!bad) return;
+  const auto& [step, losses] = *bad;
+  base::fail_runtime("training::train",
+                     "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
+                     "good checkpoint: {}",
+                     losses.first, losses.second,
+                     model_->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third), step,
+                     batch ? describe_sigma(*model_, *batch) : sigma_range(draw(step)),
+                     last_good());
+}
+
+void Trainer::check_bounds(const StepLosses& losses, const LossBounds& within,
+                           const char* where) const {
+  const auto found = find_violation(within, losses, *model_, loss_);
+  if (!found) return;
+  base::fail_runtime("training::train",
+                     "the loss of s{} must stay within ±{:.3g}; got {:.3g} in {} at step {}; "
+                     "last good checkpoint: {}; to mend it {}",
+                     found->order, found->bound, found->value, where, steps_done(), last_good(),
+                     found->advice);
 }
 
 }  // namespace
 
-std::unique_ptr<models::ScoreModel> make_model(const RunConfig& config, const data::Dataset& train,
-                                               const GivenFirst& given) {
-  models::ScoreModelOptions options = config.model;
-  options.given_first = given.name;
-  options.network.dim = train.dim();
-  options.network.image_shape = train.image_shape;
-  const auto [mean, variance] = coordinate_moments(train);
-  torch::manual_seed(base::derive_seed(static_cast<uint64_t>(config.train.seed), "weights", 0));
-  return std::make_unique<models::ScoreModel>(options, mean, variance, given.field);
-}
-
-NoisyBatch draw_batch(const RunConfig& config, const data::Dataset& train, int64_t step,
-                      int64_t size, const char* stream) {
-  at::Generator generator = base::make_generator(static_cast<uint64_t>(config.train.seed), stream,
-                                                 static_cast<uint64_t>(step));
-  const at::Tensor rows =
-      at::randint(train.size(), {size}, generator, at::TensorOptions(at::kLong));
-  NoisyBatch batch;
-  batch.x = train.batch(rows);
-  batch.z = at::randn(batch.x.sizes(), generator, batch.x.options());
-  batch.sigma = at::full({size}, config.noise.sigma, batch.x.options());
-  if (config.noise.sigma_max > 0) {
-    const double span = std::log(config.noise.sigma_max / config.noise.sigma);
-    const at::Tensor share = draw_shares(size, generator, batch.x.options());
-    batch.sigma = batch.sigma * (span * share).exp();
-  }
-  return batch;
-}
-
-NoisyBatch to_device(const NoisyBatch& batch, at::Device device) {
-  const auto move = [&](const at::Tensor& x) {  // from pinned memory nothing waits for the copy
-    return device.is_cuda() ? x.pin_memory().to(device, /*non_blocking=*/true) : x.to(device);
-  };
-  return {move(batch.x), move(batch.z), move(batch.sigma)};
-}
-
-TrainResult train(const RunConfig& given_config, const TrainOptions& options) {
-  using Clock = std::chrono::steady_clock;
-  RunConfig config = given_config;
-  validate(config);
-  const at::Device device = base::parse_device(options.device);
-  const data::DatasetSplits splits = load_run_data(config);
-  std::vector<std::string> notices = settle_defaults(config, splits);
-  const GivenFirst given =
-      prepare_given_first(config, splits.train, first_order_file(options.out), device);
-  const std::unique_ptr<models::ScoreModel> model = make_model(config, splits.train, given);
-  RunFolder folder = RunFolder::create(options.out, options.resume);
-  model->to(device);
-  settle_variance_reduction(config, *model, notices);
-  const LossOptions losses_options = loss_options(config);
-  const Validator validator(config, losses_options, splits.validation);
-  const LossBounds bounds =
-      loss_bounds(*model, config.noise.sigma, config.noise.sigma_max, validator(*model, device));
-  FlatParameters parameters(model->network());
-  TrainingState state;
-  if (folder.has_checkpoint()) {
-    state = load_checkpoint(folder.checkpoint(), *model, parameters);
-  } else {
-    state.adam = make_adam_state(parameters.values());
-    state.best_first = state.best_second = state.best_third =
-        std::numeric_limits<double>::infinity();
-  }
-  if (given.field) folder.copy_first_order(given.file);
-  folder.write_config(to_toml(config));
-  folder.rewind_metrics(state.adam.step);
-
-  const at::Tensor swap = at::empty_like(parameters.values());
-  const auto validate_now = [&] {  // with the averaged weights in place of the current ones
-    swap.copy_(parameters.values());
-    at::Tensor(parameters.values()).copy_(state.adam.average);
-    const StepLosses losses = validator(*model, device);
-    at::Tensor(parameters.values()).copy_(swap);
-    const bool better =
-        model->learns_first() ? losses.first < state.best_first : losses.second < state.best_second;
-    if (better) state.best_step = state.adam.step;
-    if (losses.first < state.best_first) state.best_first = losses.first;
-    if (losses.second < state.best_second) state.best_second = losses.second;
-    if (losses.third < state.best_third) state.best_third = losses.third;
-    return losses;
-  };
-
-  const double earlier = state.seconds;
-  const auto begin = Clock::now();
-  const auto elapsed = [&] {
-    return earlier + std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  const double budget = config.train.max_seconds;
-  const auto progress_at = [&](int64_t step) {
-    const double by_steps = static_cast<double>(step) / static_cast<double>(config.train.steps);
-    return budget > 0 ? std::max(by_steps, elapsed() / budget) : by_steps;
-  };
-  const auto draw = [&](int64_t step) {
-    return draw_batch(config, splits.train, step, config.train.batch, "train");
-  };
-  base::Progress bar("train", config.train.steps, state.adam.step);
-  for (const std::string& notice : notices) bar.message("note: " + notice);
-  std::vector<GradientScale> clips;
-  LossLedger ledger(*model, device);
-  bool stopped = false;
-  const LossBounds held_out = held_out_bounds(*model, config.noise.sigma, bounds);
-  const auto check_bounds = [&](const StepLosses& losses, const LossBounds& within,
-                                const char* where) {
-    const auto found = find_violation(within, losses, *model, losses_options);
-    if (!found) return;
-    base::fail_runtime("training::train",
-                       "the loss of s{} must stay within ±{:.3g}; got {:.3g} in {} at step {}; "
-                       "last good checkpoint: {}; to mend it {}",
-                       found->order, found->bound, found->value, where, state.adam.step,
-                       folder.has_checkpoint() ? folder.checkpoint().string() : "none yet",
-                       found->advice);
-  };
-  while (state.adam.step < config.train.steps && progress_at(state.adam.step) < 1 && !stopped) {
-    const int64_t step = state.adam.step;
-    const NoisyBatch batch = to_device(draw(step), device);
-    ledger.enter(step, compute_gradients(*model, losses_options, batch, parameters, clips));
-    const auto check_finite = [&](bool updated) {
-      const auto bad = ledger.first_bad();
-      if (!bad) return;
-      const auto& [at_step, losses] = *bad;
-      base::fail_runtime("training::train",
-                         "the loss must be finite; got s1 {}, s2 {}{} at step {}, sigma {}; last "
-                         "good checkpoint: {}",
-                         losses.first, losses.second,
-                         model->max_order() < 3 ? "" : fmt::format(", s3 {}", losses.third),
-                         at_step,
-                         updated ? sigma_range(draw(at_step)) : describe_sigma(*model, batch),
-                         folder.has_checkpoint() ? folder.checkpoint().string() : "none yet");
-    };
-    if (device.is_cpu()) check_finite(false);  // elsewhere it would wait for the step
-    const double rate =
-        scheduled_rate(config.train.learning_rate, step, config.train.warmup, progress_at(step));
-    adam_step(state.adam, parameters.values(), parameters.gradients(), rate, config.train.ema,
-              clips);
-
-    const int64_t done = state.adam.step;
-    stopped = options.stop && options.stop->load();
-    const bool last = stopped || done == config.train.steps || progress_at(done) >= 1;
-    const bool validating = last || done % config.train.validate_every == 0;
-    const bool reporting = validating || done % kMetricsEvery == 0;
-    const bool saving = last || done % config.train.checkpoint_every == 0;
-    if (!device.is_cpu() && (reporting || saving)) check_finite(true);
-    if (reporting) {
-      const StepLosses mean = ledger.take_mean();
-      StepLosses validation;
-      if (validating) validation = validate_now();
-      state.seconds = elapsed();
-      folder.append_metrics(done, state.seconds, rate, mean, validating ? &validation : nullptr);
-      if (budget > 0) {  // the clock may end it sooner: foresee the number of steps
-        bar.set_total(static_cast<int64_t>(static_cast<double>(done) / progress_at(done)));
-      }
-      bar.update(done, loss_text(mean));
-      if (validating) {
-        bar.message(fmt::format("step {:>6}  {:6.1f} s  validation {}", done, state.seconds,
-                                loss_text(validation)));
-        check_bounds(validation, held_out, "validation");
-      }
-      check_bounds(mean, bounds, "training");
-    } else if (saving) {
-      check_bounds(ledger.mean(), bounds, "training");
-    }
-    if (saving) {
-      state.seconds = elapsed();
-      save_checkpoint(folder.checkpoint(), *model, parameters, state);
-      folder.write_summary(config, *model, parameters.size(), state, notices);
-    }
-  }
-  TrainResult result;
-  result.notice = splits.train.notice;
-  result.step = state.adam.step;
-  result.seconds = state.seconds;
-  result.finished = !stopped;
-  return result;
+TrainResult train(const RunConfig& config, const TrainOptions& options) {
+  return Trainer(config, options).run();
 }
 
 }  // namespace scorejet::training

@@ -7,6 +7,7 @@
 
 #include "scorejet/data/dataset.h"
 #include "scorejet/io/atomic_file.h"
+#include "scorejet/training/draw.h"
 #include "scorejet/training/run_config.h"
 #include "scorejet/training/trainer.h"
 #include "tests/scratch.h"

@@ -11,8 +11,8 @@
 #include "scorejet/linalg/lanczos.h"
 #include "scorejet/linalg/matrix_function.h"
 #include "scorejet/linalg/row_squares.h"
-#include "scorejet/training/joint_step.h"
 #include "scorejet/training/optimiser.h"
+#include "scorejet/training/step.h"
 
 namespace scorejet::training {
 namespace {

@@ -186,8 +186,10 @@ TEST(GivenFirst, ResumesFromTheRunsOwnCopy) {
   const RunConfig config = plane_config(scratch);
   const fs::path parts = scratch / "parts", source = scratch / "score.pt";
   train(config, {.out = scratch / "whole", .device = "cpu"});
-  std::atomic<bool> stop{true};
-  EXPECT_FALSE(train(config, {.out = parts, .device = "cpu", .stop = &stop}).finished);
+  bool stop = true;
+  EXPECT_FALSE(
+      train(config, {.out = parts, .device = "cpu", .listener = {.stop = [&] { return stop; }}})
+          .finished);
   write_score(source, 2 * kVariance);
   const auto resume = [&] { train(config, {.out = parts, .resume = true, .device = "cpu"}); };
   EXPECT_NE(error_of(resume).find("s1 must be"), std::string::npos) << error_of(resume);

@@ -44,12 +44,14 @@ TEST(Resume, EqualsNeverStopped) {
   const RunConfig config = image_config(scratch);
   train(config, {.out = scratch / "whole", .device = "cpu"});
   // Stop after the first step that sees the flag, then go on, three times.
-  std::atomic<bool> stop{true};
+  bool stop = true;
   bool resume = false;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_FALSE(
-        train(config, {.out = scratch / "parts", .resume = resume, .device = "cpu", .stop = &stop})
-            .finished);
+    EXPECT_FALSE(train(config, {.out = scratch / "parts",
+                                .resume = resume,
+                                .device = "cpu",
+                                .listener = {.stop = [&] { return stop; }}})
+                     .finished);
     resume = true;
   }
   EXPECT_NE(error_of([&] {
@@ -67,6 +69,39 @@ TEST(Resume, EqualsNeverStopped) {
   }
   EXPECT_EQ(whole.metadata.at("step"), "60");
   EXPECT_EQ(whole.metadata.at("best_first"), parts.metadata.at("best_first"));
+}
+
+TEST(Train, TellsItsListenerHowFarItIs) {
+  const Scratch scratch;
+  RunConfig config = image_config(scratch);
+  config.train.validate_every = 40;
+  std::vector<base::ProgressEvent> events;
+  bool stop = true;
+  const base::Listener listener{
+      .progress = [&](const base::ProgressEvent& event) { events.push_back(event); },
+      .stop = [&] { return stop; }};
+  const auto run = [&](bool resume) {
+    events.clear();
+    train(config,
+          {.out = scratch / "run", .resume = resume, .device = "cpu", .listener = listener});
+  };
+  run(false);
+  ASSERT_EQ(events.size(), 2u);  // at the start, and after the step that it was stopped at
+  EXPECT_EQ(events[1].done, 1);
+  stop = false;
+  run(true);
+  ASSERT_EQ(events.size(), 4u);  // at the start, and with every line of metrics
+  std::vector<int64_t> milestones;
+  for (const base::ProgressEvent& event : events) {
+    EXPECT_EQ(event.task, "train");
+    EXPECT_EQ(event.start, 1);
+    EXPECT_EQ(event.total, 60);
+    EXPECT_EQ(event.details.empty(), event.done == 1);
+    if (event.milestone.find("validation s1") != std::string::npos) {
+      milestones.push_back(event.done);
+    }
+  }
+  EXPECT_EQ(milestones, (std::vector<int64_t>{40, 60}));
 }
 
 TEST(Checkpoint, OfAnotherModelIsRefused) {

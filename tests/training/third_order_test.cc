@@ -209,16 +209,16 @@ TEST(ThirdOrder, ResumedEqualsNeverStopped) {
     config.train.checkpoint_every = 20;
     config.train.validate_every = 20;
     const std::string name = share ? "shared" : "apart";
-    const auto run = [&](const std::string& part, bool resume, std::atomic<bool>* stop) {
-      return train(
-          config,
-          {.out = scratch / (name + part), .resume = resume, .device = "cpu", .stop = stop});
+    const auto run = [&](const std::string& part, bool resume, bool stop) {
+      return train(config, {.out = scratch / (name + part),
+                            .resume = resume,
+                            .device = "cpu",
+                            .listener = {.stop = [&] { return stop; }}});
     };
-    run("whole", false, nullptr);
-    std::atomic<bool> stop{true};
-    EXPECT_FALSE(run("parts", false, &stop).finished);
-    EXPECT_FALSE(run("parts", true, &stop).finished);
-    run("parts", true, nullptr);
+    run("whole", false, false);
+    EXPECT_FALSE(run("parts", false, true).finished);
+    EXPECT_FALSE(run("parts", true, true).finished);
+    run("parts", true, false);
     const auto file = [&](const std::string& part) {
       return io::read_safetensors(scratch / (name + part) / "checkpoints" / "last.safetensors");
     };
@@ -238,7 +238,7 @@ TEST(ThirdOrder, ResumedEqualsNeverStopped) {
     EXPECT_NE(io::read_text(scratch / (name + "whole") / "run.json").find("\"s3\": \"low_rank\""),
               std::string::npos);
     config.model.network.s3 = nets::Structure::kNone;  // another model than the checkpoint's
-    EXPECT_THROW(run("parts", true, nullptr), std::runtime_error);
+    EXPECT_THROW(run("parts", true, false), std::runtime_error);
   }
 }
 

@@ -1,6 +1,6 @@
 // What keeps joint training robust: s1 is out of the second-order loss's reach, and the shared
 // trunk takes no more of its gradient than its share.
-#include "scorejet/training/joint_step.h"
+#include "scorejet/training/step.h"
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
@@ -297,6 +297,30 @@ TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {
               1e-3 * one.norm().item<double>())
         << moved;
     EXPECT_EQ(added(p, left, term, 1).norm().item<double>(), 0) << left;
+  }
+}
+
+// As copies of a model on several machines would average theirs: what is clipped, and the norms
+// that are reported, are those of the reduced gradient.
+TEST(JointStep, ClipsTheReducedGradient) {
+  const Problem p = make_problem();
+  std::vector<GradientScale> clips, halved_clips;
+  const LossOptions options{.clip_norm = 1e-3};
+  const StepLosses whole =
+      read_losses(compute_gradients(p.model, options, p.batch, p.parameters, clips));
+  const at::Tensor gradient = p.parameters.gradients().clone();
+  const StepLosses halved =
+      read_losses(compute_gradients(p.model, options, p.batch, p.parameters, halved_clips,
+                                    [](const at::Tensor& flat) { flat.mul_(0.5); }));
+  EXPECT_TRUE(p.parameters.gradients().equal(0.5 * gradient));
+  EXPECT_EQ(halved.first, whole.first);
+  EXPECT_NEAR(halved.first_gradient, 0.5 * whole.first_gradient, 1e-6 * whole.first_gradient);
+  EXPECT_NEAR(halved.second_gradient, 0.5 * whole.second_gradient, 1e-6 * whole.second_gradient);
+  ASSERT_EQ(clips.size(), halved_clips.size());
+  for (size_t i = 0; i < clips.size(); ++i) {
+    const double factor = clips[i].factor.item<double>();
+    EXPECT_LT(factor, 0.5);
+    EXPECT_NEAR(halved_clips[i].factor.item<double>(), 2 * factor, 1e-6 * factor);
   }
 }
 
