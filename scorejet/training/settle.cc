@@ -7,6 +7,8 @@
 namespace scorejet::training {
 namespace {
 
+constexpr int64_t kByHeart = 20;  // rows, below which no error bars can be learned
+
 // Whether nobody set it: neither a file nor --set, nor a caller to another value.
 bool is_untouched(const RunConfig& config, const std::string& key) {
   RunConfig copy = config, defaults;
@@ -60,6 +62,13 @@ std::vector<std::string> settle_defaults(RunConfig& config, const data::DatasetS
   const int64_t held_out = splits.validation.size();
   change(config.data.validation, held_out, "data.validation",
          fmt::format("the data have {} rows", splits.train.size() + held_out), notices);
+  if (splits.train.size() < kByHeart) {
+    notices.push_back(
+        fmt::format("the data have {} rows to train on: so few are learned by heart, and the error "
+                    "bars of such "
+                    "a run mean nothing",
+                    splits.train.size()));
+  }
   const int64_t dim = splits.train.dim();
   if (config.model.network.s2 == nets::Structure::kLowRank && is_untouched(config, "model.rank")) {
     change(config.model.network.rank, std::min(config.model.network.rank, dim), "model.rank",

@@ -90,5 +90,18 @@ TEST(Defaults, GiveWayToTheDataWithANotice) {
             std::string::npos);
 }
 
+TEST(Defaults, SoFewRowsThatTheyAreLearnedByHeartAreSaid) {
+  const auto notices_of = [](int64_t rows) {
+    const Scratch scratch;
+    RunConfig config = columns_config(scratch, {rows, 2});
+    config.noise.sigma = 0.1;
+    config.train.steps = 1;
+    train(config, {.out = scratch / "run", .device = "cpu"});
+    return nlohmann::json::parse(io::read_text(scratch / "run/run.json")).at("notices").dump();
+  };
+  EXPECT_NE(notices_of(3).find("learned by heart"), std::string::npos);
+  EXPECT_EQ(notices_of(60).find("learned by heart"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace scorejet::training
