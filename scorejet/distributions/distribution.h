@@ -1,5 +1,6 @@
 // What every analytic density offers: samples, the log-density of its noisy version, and the exact
-// scores of it. Add a density: a file in this folder and a line in catalogue.cc.
+// scores of it. Add a density: a file in this folder; one of the plane also a line in catalogue.cc,
+// which puts it into the tests and the command.
 #pragma once
 
 #include <ATen/core/Generator.h>

@@ -24,9 +24,4 @@ linalg::SymmetricTensor posterior_third_cumulant(const at::Tensor& sigma,
   return s3.scaled(sigma.pow(6));
 }
 
-linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,
-                                              const linalg::SymmetricOperator& s2) {
-  return s2.plus_outer(s1);
-}
-
 }  // namespace scorejet::tweedie

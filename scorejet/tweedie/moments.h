@@ -22,8 +22,4 @@ linalg::SymmetricOperator posterior_covariance(const at::Tensor& sigma,
 linalg::SymmetricTensor posterior_third_cumulant(const at::Tensor& sigma,
                                                  const linalg::SymmetricTensor& s3);
 
-// ψ = s2 + s1 s1ᵀ = ∇²p/p, the quantity that Meng et al. 2021 regress on.
-linalg::SymmetricOperator second_moment_score(const at::Tensor& s1,
-                                              const linalg::SymmetricOperator& s2);
-
 }  // namespace scorejet::tweedie
