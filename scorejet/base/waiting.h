@@ -12,7 +12,7 @@
 namespace scorejet::base {
 
 constexpr const char* kWaitingVariable = "GOMP_SPINCOUNT";
-constexpr const char* kWaitingRounds = "700";
+constexpr const char* kWaitingRounds = "850";
 constexpr const char* kWaitingPolicy = "OMP_WAIT_POLICY";  // a user who set this one has chosen too
 
 }  // namespace scorejet::base
