@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "scorejet/base/error.h"
+#include "scorejet/base/terminal_listener.h"
 #include "scorejet/base/threads.h"
 
 namespace {
@@ -37,7 +38,7 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
 const std::string& scorejet::apps::command_line() { return g_command_line; }
 
 void scorejet::apps::print_notice(const std::string& text) {
-  if (!text.empty()) fmt::print(stderr, "scorejet: note: {}\n", text);
+  base::terminal_listener().on_notice(text);
 }
 
 int main(int argc, char** argv) {
