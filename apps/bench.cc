@@ -6,8 +6,8 @@
 
 #include "apps/commands.h"
 #include "bench/bench.h"
-#include "scorejet/base/device.h"
-#include "scorejet/io/atomic_file.h"
+#include "src/base/device.h"
+#include "src/io/atomic_file.h"
 
 namespace {
 

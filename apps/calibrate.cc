@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/tasks/calibrate.h"
+#include "src/tasks/calibrate.h"
 
 namespace {
 

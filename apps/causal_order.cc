@@ -1,5 +1,5 @@
 // scorejet causal-order DATA.csv: reading, printing and the JSON file. The method is
-// scorejet/causal/order.cc.
+// src/causal/order.cc.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,12 +9,12 @@
 #include <set>
 
 #include "apps/commands.h"
-#include "scorejet/base/error.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/causal/order.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/csv.h"
-#include "scorejet/io/tensor_bridge.h"
+#include "src/base/error.h"
+#include "src/base/progress.h"
+#include "src/causal/order.h"
+#include "src/io/atomic_file.h"
+#include "src/io/csv.h"
+#include "src/io/tensor_bridge.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "scorejet/base/terminal_listener.h"
+#include "src/base/terminal_listener.h"
 
 namespace scorejet::apps {
 

@@ -6,11 +6,11 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/data/fetch.h"
-#include "scorejet/distributions/catalogue.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/tensor_bridge.h"
+#include "src/base/seed.h"
+#include "src/data/fetch.h"
+#include "src/distributions/catalogue.h"
+#include "src/io/npy.h"
+#include "src/io/tensor_bridge.h"
 
 namespace scorejet::apps {
 namespace {

@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/base/error.h"
-#include "scorejet/tasks/denoise.h"
+#include "src/base/error.h"
+#include "src/tasks/denoise.h"
 
 namespace {
 

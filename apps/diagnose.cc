@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/tasks/diagnose.h"
+#include "src/tasks/diagnose.h"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/training/run_folder.h"
+#include "src/io/atomic_file.h"
+#include "src/training/run_folder.h"
 
 void scorejet::apps::add_info(CLI::App& app) {
   CLI::App* command =

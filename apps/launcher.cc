@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string>
 
-#include "scorejet/base/waiting.h"
+#include "src/base/waiting.h"
 
 int main(int, char** argv) {
   using namespace scorejet::base;

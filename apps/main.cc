@@ -7,9 +7,9 @@
 #include <string_view>
 
 #include "apps/commands.h"
-#include "scorejet/base/error.h"
-#include "scorejet/base/terminal_listener.h"
-#include "scorejet/base/threads.h"
+#include "src/base/error.h"
+#include "src/base/terminal_listener.h"
+#include "src/base/threads.h"
 
 namespace {
 

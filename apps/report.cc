@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "scorejet/report/run_report.h"
+#include "src/report/run_report.h"
 
 void scorejet::apps::add_report(CLI::App& app) {
   CLI::App* command = app.add_subcommand(

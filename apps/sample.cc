@@ -7,8 +7,8 @@
 #include <set>
 
 #include "apps/commands.h"
-#include "scorejet/sampling/kernel.h"
-#include "scorejet/tasks/sample.h"
+#include "src/sampling/kernel.h"
+#include "src/tasks/sample.h"
 
 namespace {
 

@@ -7,9 +7,9 @@
 
 #include "bench/counted_work.h"
 #include "bench/timing.h"
-#include "scorejet/base/check.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/base/threads.h"
+#include "src/base/check.h"
+#include "src/base/progress.h"
+#include "src/base/threads.h"
 
 namespace scorejet::bench {
 namespace {

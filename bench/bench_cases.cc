@@ -6,10 +6,10 @@
 #include "bench/bench.h"
 #include "bench/counted_work.h"
 #include "bench/step_parts.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/posterior/denoise.h"
-#include "scorejet/sampling/kernel.h"
+#include "src/base/seed.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/posterior/denoise.h"
+#include "src/sampling/kernel.h"
 
 namespace scorejet::bench {
 namespace {

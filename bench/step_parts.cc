@@ -3,10 +3,10 @@
 #include <ATen/ATen.h>
 #include <torch/autograd.h>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/training/draw.h"
-#include "scorejet/training/new_model.h"
-#include "scorejet/training/step.h"
+#include "src/base/seed.h"
+#include "src/training/draw.h"
+#include "src/training/new_model.h"
+#include "src/training/step.h"
 
 namespace scorejet::bench {
 namespace {

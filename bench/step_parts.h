@@ -8,11 +8,11 @@
 #include <memory>
 #include <string>
 
-#include "scorejet/data/dataset.h"
-#include "scorejet/training/flat_parameters.h"
-#include "scorejet/training/noisy_batch.h"
-#include "scorejet/training/optimiser.h"
-#include "scorejet/training/run_config.h"
+#include "src/data/dataset.h"
+#include "src/training/flat_parameters.h"
+#include "src/training/noisy_batch.h"
+#include "src/training/optimiser.h"
+#include "src/training/run_config.h"
 
 namespace scorejet::bench {
 

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <fstream>
 
-#include "scorejet/base/error.h"
+#include "src/base/error.h"
 
 namespace scorejet::bench {
 namespace {

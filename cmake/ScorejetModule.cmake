@@ -1,5 +1,5 @@
 # scorejet_module(NAME [WING] FLOOR n WHAT "..." SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
-#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of scorejet/NAME/;
+#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of src/NAME/;
 # a wing stands beside the library, in NAME/, and is not installed.
 # Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
@@ -19,14 +19,15 @@ set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
 function(scorejet_module name)
   cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
   set(target scorejet_${name})
-  set(folder ${PROJECT_SOURCE_DIR}/scorejet/${name})
+  set(folder ${PROJECT_SOURCE_DIR}/src/${name})
   if(ARG_WING)
     set(folder ${PROJECT_SOURCE_DIR}/${name})
   endif()
   list(TRANSFORM ARG_SOURCES PREPEND ${folder}/ OUTPUT_VARIABLE sources)
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC
-    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_options(${target} PRIVATE ${SCOREJET_WARNINGS})
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})

@@ -6,8 +6,8 @@
 #include "reproduce/ess/ess.h"
 #include "reproduce/mixing/mixing.h"
 #include "reproduce/speed/speed.h"
-#include "scorejet/base/error.h"
-#include "scorejet/io/atomic_file.h"
+#include "src/base/error.h"
+#include "src/io/atomic_file.h"
 
 namespace scorejet::reproduce {
 

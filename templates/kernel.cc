@@ -1,5 +1,5 @@
 // A kernel to copy: underdamped Langevin, which carries a velocity and has a friction. Put the copy
-// into scorejet/sampling/kernels/, its function into kernels/list.cc and its name into
+// into src/sampling/kernels/, its function into kernels/list.cc and its name into
 // CMakeLists.txt: the command, the benchmarks and the tests then run it.
 //
 // dx = v dt, dv = (s1 − γ v) dt + √(2γ) dW leaves p_sigma(x) N(v; 0, I) as it is. A step of length
@@ -9,7 +9,7 @@
 
 #include <cmath>
 
-#include "scorejet/sampling/kernels/moves.h"
+#include "src/sampling/kernels/moves.h"
 
 namespace scorejet::sampling {
 namespace {

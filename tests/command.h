@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "scorejet/io/atomic_file.h"
+#include "src/io/atomic_file.h"
 #include "tests/scratch.h"
 
 namespace scorejet::testing {

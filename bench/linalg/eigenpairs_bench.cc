@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/base/threads.h"
-#include "scorejet/data/dataset.h"
-#include "scorejet/linalg/lanczos.h"
-#include "scorejet/posterior/denoise.h"
-#include "scorejet/training/run_folder.h"
-#include "scorejet/tweedie/moments.h"
+#include "src/base/seed.h"
+#include "src/base/threads.h"
+#include "src/data/dataset.h"
+#include "src/linalg/lanczos.h"
+#include "src/posterior/denoise.h"
+#include "src/training/run_folder.h"
+#include "src/score/moments.h"
 
 namespace {
 
@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
     const at::Tensor levels = at::full({count}, kSigma);
     const int repetitions = count == 1 ? 201 : count == 100 ? 11 : 3;
     const auto covariance =
-        tweedie::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
+        score::posterior_covariance(levels, *run.model->evaluate(batch, levels, 2).s2);
     linalg::EigenPairs pairs;
     const std::vector<double> seconds = bench::median_seconds(
         {{[&] { run.model->evaluate(batch, levels, 2); }, repetitions},

@@ -8,8 +8,8 @@
 #include <torch/autograd.h>
 #include <torch/utils.h>
 
-#include "scorejet/base/threads.h"
-#include "scorejet/objectives/denoising.h"
+#include "src/base/threads.h"
+#include "src/objectives/denoising.h"
 
 namespace {
 

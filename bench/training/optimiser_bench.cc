@@ -10,9 +10,9 @@
 
 #include <cstring>
 
-#include "scorejet/base/parallel.h"
-#include "scorejet/base/threads.h"
-#include "scorejet/training/optimiser.h"
+#include "src/base/parallel.h"
+#include "src/base/threads.h"
+#include "src/training/optimiser.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 
 #include "bench/step_parts.h"
 #include "bench/timing.h"
-#include "scorejet/base/threads.h"
+#include "src/base/threads.h"
 
 using namespace scorejet;
 

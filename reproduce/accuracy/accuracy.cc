@@ -7,9 +7,9 @@
 #include <map>
 
 #include "reproduce/shared/table.h"
-#include "scorejet/base/error.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/report/plot.h"
+#include "src/base/error.h"
+#include "src/io/atomic_file.h"
+#include "src/report/plot.h"
 
 namespace scorejet::reproduce {
 namespace {

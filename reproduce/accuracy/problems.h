@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "scorejet/distributions/distribution.h"
+#include "src/distributions/distribution.h"
 
 namespace scorejet::reproduce {
 

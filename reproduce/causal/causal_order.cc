@@ -7,10 +7,10 @@
 
 #include "reproduce/shared/table.h"
 #include "reproduce/shared/workers.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/causal/additive_noise.h"
-#include "scorejet/causal/order.h"
-#include "scorejet/io/atomic_file.h"
+#include "src/base/seed.h"
+#include "src/causal/additive_noise.h"
+#include "src/causal/order.h"
+#include "src/io/atomic_file.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -12,11 +12,11 @@
 #include "reproduce/denoising/denoising_pictures.h"
 #include "reproduce/shared/trained_model.h"
 #include "reproduce/shared/workers.h"
-#include "scorejet/base/noise.h"
-#include "scorejet/data/dataset.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/posterior/calibration.h"
-#include "scorejet/training/run_folder.h"
+#include "src/base/noise.h"
+#include "src/data/dataset.h"
+#include "src/io/atomic_file.h"
+#include "src/posterior/calibration.h"
+#include "src/training/run_folder.h"
 
 namespace scorejet::reproduce {
 namespace {

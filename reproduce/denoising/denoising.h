@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "reproduce/reproduce.h"
-#include "scorejet/training/run_config.h"
+#include "src/training/run_config.h"
 
 namespace scorejet::reproduce {
 

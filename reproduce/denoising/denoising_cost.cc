@@ -8,8 +8,8 @@
 
 #include "bench/timing.h"
 #include "reproduce/denoising/denoising_methods.h"
-#include "scorejet/posterior/components.h"
-#include "scorejet/posterior/denoise.h"
+#include "src/posterior/components.h"
+#include "src/posterior/denoise.h"
 
 namespace scorejet::reproduce {
 

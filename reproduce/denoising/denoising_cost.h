@@ -5,7 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "reproduce/shared/table.h"
-#include "scorejet/score/score_field.h"
+#include "src/score/score_field.h"
 
 namespace scorejet::reproduce {
 

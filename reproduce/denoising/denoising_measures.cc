@@ -7,10 +7,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "scorejet/base/check.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/posterior/calibration.h"
-#include "scorejet/posterior/residual.h"
+#include "src/base/check.h"
+#include "src/base/seed.h"
+#include "src/posterior/calibration.h"
+#include "src/posterior/residual.h"
 
 namespace scorejet::reproduce {
 namespace {

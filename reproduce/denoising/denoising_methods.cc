@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/posterior/gaussian.h"
-#include "scorejet/posterior/residual.h"
-#include "scorejet/score/autodiff_field.h"
+#include "src/base/seed.h"
+#include "src/posterior/gaussian.h"
+#include "src/posterior/residual.h"
+#include "src/score/autodiff_field.h"
 
 namespace scorejet::reproduce {
 namespace {

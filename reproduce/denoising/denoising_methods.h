@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "scorejet/posterior/posteriors.h"
+#include "src/posterior/posteriors.h"
 
 namespace scorejet::reproduce {
 

@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/report/picture_grid.h"
-#include "scorejet/report/plot.h"
+#include "src/io/tensor_bridge.h"
+#include "src/report/picture_grid.h"
+#include "src/report/plot.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "reproduce/ess/sampling_problems.h"
 #include "reproduce/shared/table.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/report/plot.h"
+#include "src/io/atomic_file.h"
+#include "src/report/plot.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -9,11 +9,11 @@
 #include "reproduce/ess/ess.h"
 #include "reproduce/ess/sampling_problems.h"
 #include "reproduce/shared/fit.h"
-#include "scorejet/base/noise.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/sampling/chains.h"
-#include "scorejet/sampling/comparison.h"
-#include "scorejet/sampling/diagnostics.h"
+#include "src/base/noise.h"
+#include "src/base/seed.h"
+#include "src/sampling/chains.h"
+#include "src/sampling/comparison.h"
+#include "src/sampling/diagnostics.h"
 
 namespace scorejet::reproduce {
 namespace {

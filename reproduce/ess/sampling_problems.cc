@@ -7,10 +7,10 @@
 #include <numbers>
 
 #include "reproduce/shared/spectra.h"
-#include "scorejet/base/error.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/catalogue.h"
-#include "scorejet/distributions/gaussian_mixture.h"
+#include "src/base/error.h"
+#include "src/base/seed.h"
+#include "src/distributions/catalogue.h"
+#include "src/distributions/gaussian_mixture.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "scorejet/distributions/distribution.h"
+#include "src/distributions/distribution.h"
 
 namespace scorejet::reproduce {
 

@@ -9,13 +9,13 @@
 #include <cmath>
 #include <map>
 
-#include "scorejet/base/check.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/io/safetensors.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/flat_parameters.h"
-#include "scorejet/training/optimiser.h"
+#include "src/base/check.h"
+#include "src/base/progress.h"
+#include "src/base/seed.h"
+#include "src/io/safetensors.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/flat_parameters.h"
+#include "src/training/optimiser.h"
 
 namespace scorejet::reproduce {
 namespace {

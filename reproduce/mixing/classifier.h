@@ -13,7 +13,7 @@
 #include <string>
 
 #include "reproduce/mixing/image_classifier.h"
-#include "scorejet/data/dataset.h"
+#include "src/data/dataset.h"
 
 namespace scorejet::reproduce {
 

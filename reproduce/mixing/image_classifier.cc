@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "scorejet/base/check.h"
+#include "src/base/check.h"
 
 namespace scorejet::reproduce {
 namespace {

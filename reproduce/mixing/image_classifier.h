@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "scorejet/nets/residual_block.h"
+#include "src/nets/residual_block.h"
 
 namespace scorejet::reproduce {
 

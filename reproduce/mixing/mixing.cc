@@ -12,10 +12,10 @@
 #include "reproduce/mixing/mixing_measures.h"
 #include "reproduce/shared/trained_model.h"
 #include "reproduce/shared/workers.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/report/picture_grid.h"
-#include "scorejet/report/plot.h"
+#include "src/io/atomic_file.h"
+#include "src/io/tensor_bridge.h"
+#include "src/report/picture_grid.h"
+#include "src/report/plot.h"
 
 namespace scorejet::reproduce {
 namespace {

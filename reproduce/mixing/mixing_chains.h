@@ -9,8 +9,8 @@
 
 #include "reproduce/mixing/classifier.h"
 #include "reproduce/mixing/mixing.h"
-#include "scorejet/data/dataset.h"
-#include "scorejet/training/run_folder.h"
+#include "src/data/dataset.h"
+#include "src/training/run_folder.h"
 
 namespace scorejet::reproduce {
 

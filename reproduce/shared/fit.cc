@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "scorejet/base/seed.h"
+#include "src/base/seed.h"
 
 namespace scorejet::reproduce {
 

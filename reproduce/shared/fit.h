@@ -4,9 +4,9 @@
 
 #include <memory>
 
-#include "scorejet/distributions/distribution.h"
-#include "scorejet/models/score_model.h"
-#include "scorejet/training/fit.h"
+#include "src/distributions/distribution.h"
+#include "src/models/score_model.h"
+#include "src/training/fit.h"
 
 namespace scorejet::reproduce {
 

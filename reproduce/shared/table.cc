@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "scorejet/io/atomic_file.h"
+#include "src/io/atomic_file.h"
 
 namespace scorejet::reproduce {
 namespace {

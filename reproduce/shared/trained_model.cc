@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "scorejet/base/error.h"
-#include "scorejet/base/terminal_listener.h"
-#include "scorejet/training/checkpoint.h"
-#include "scorejet/training/run_folder.h"
-#include "scorejet/training/trainer.h"
+#include "src/base/error.h"
+#include "src/base/terminal_listener.h"
+#include "src/training/checkpoint.h"
+#include "src/training/run_folder.h"
+#include "src/training/trainer.h"
 
 namespace scorejet::reproduce {
 namespace {

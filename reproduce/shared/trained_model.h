@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "scorejet/training/run_config.h"
+#include "src/training/run_config.h"
 
 namespace scorejet::reproduce {
 

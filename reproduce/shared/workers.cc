@@ -14,10 +14,10 @@
 #include <system_error>
 #include <thread>
 
-#include "scorejet/base/error.h"
-#include "scorejet/base/progress.h"
-#include "scorejet/base/threads.h"
-#include "scorejet/io/atomic_file.h"
+#include "src/base/error.h"
+#include "src/base/progress.h"
+#include "src/base/threads.h"
+#include "src/io/atomic_file.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -7,9 +7,9 @@
 #include <memory>
 
 #include "bench/timing.h"
-#include "scorejet/base/error.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/objectives/denoising.h"
+#include "src/base/error.h"
+#include "src/base/seed.h"
+#include "src/objectives/denoising.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/npz.h"
-#include "scorejet/io/png.h"
-#include "scorejet/io/tensor_bridge.h"
+#include "src/io/atomic_file.h"
+#include "src/io/npy.h"
+#include "src/io/npz.h"
+#include "src/io/png.h"
+#include "src/io/tensor_bridge.h"
 #include "tests/command.h"
 
 namespace scorejet {

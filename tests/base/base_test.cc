@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 
-#include "scorejet/base/check.h"
-#include "scorejet/base/device.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/base/threads.h"
+#include "src/base/check.h"
+#include "src/base/device.h"
+#include "src/base/seed.h"
+#include "src/base/threads.h"
 #include "tests/scratch.h"
 
 namespace scorejet::base {

@@ -1,6 +1,6 @@
 // Causal orders: the random models against automatic differentiation, the criterion with the exact
 // curvature, and the learned curvature on seeded models.
-#include "scorejet/causal/order.h"
+#include "src/causal/order.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/causal/additive_noise.h"
+#include "src/base/seed.h"
+#include "src/causal/additive_noise.h"
 #include "tests/scratch.h"
 
 namespace scorejet::causal {

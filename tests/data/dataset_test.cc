@@ -1,17 +1,17 @@
 // Data sets as users have them: each format's shape and scale, what is refused, and verified
 // fetching.
-#include "scorejet/data/dataset.h"
+#include "src/data/dataset.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "scorejet/data/fetch.h"
-#include "scorejet/data/sources.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/npz.h"
-#include "scorejet/io/png.h"
-#include "scorejet/io/tensor_bridge.h"
+#include "src/data/fetch.h"
+#include "src/data/sources.h"
+#include "src/io/atomic_file.h"
+#include "src/io/npy.h"
+#include "src/io/npz.h"
+#include "src/io/png.h"
+#include "src/io/tensor_bridge.h"
 #include "tests/scratch.h"
 
 namespace scorejet::data {

@@ -6,12 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/run_folder.h"
-#include "scorejet/training/trainer.h"
+#include "src/base/seed.h"
+#include "src/io/atomic_file.h"
+#include "src/io/npy.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/run_folder.h"
+#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::defaults {

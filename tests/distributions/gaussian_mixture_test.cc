@@ -1,8 +1,8 @@
-#include "scorejet/distributions/gaussian_mixture.h"
+#include "src/distributions/gaussian_mixture.h"
 
 #include <gtest/gtest.h>
 
-#include "scorejet/base/seed.h"
+#include "src/base/seed.h"
 #include "tests/distributions/autodiff_jet.h"
 
 namespace scorejet::distributions {

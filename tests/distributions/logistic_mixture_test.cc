@@ -1,4 +1,4 @@
-#include "scorejet/distributions/logistic_mixture.h"
+#include "src/distributions/logistic_mixture.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 
 #include <chrono>
 
-#include "scorejet/base/seed.h"
+#include "src/base/seed.h"
 
 namespace scorejet::distributions {
 namespace {

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <functional>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/blurred_curve.h"
-#include "scorejet/distributions/catalogue.h"
-#include "scorejet/distributions/conditional_gaussian.h"
-#include "scorejet/distributions/gaussian_mixture.h"
+#include "src/base/seed.h"
+#include "src/distributions/blurred_curve.h"
+#include "src/distributions/catalogue.h"
+#include "src/distributions/conditional_gaussian.h"
+#include "src/distributions/gaussian_mixture.h"
 #include "tests/distributions/autodiff_jet.h"
 
 namespace scorejet::distributions {

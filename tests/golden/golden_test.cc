@@ -5,12 +5,12 @@
 
 #include <filesystem>
 
-#include "scorejet/io/npz.h"
-#include "scorejet/io/safetensors.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/checkpoint.h"
-#include "scorejet/training/flat_parameters.h"
-#include "scorejet/training/run_folder.h"
+#include "src/io/npz.h"
+#include "src/io/safetensors.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/checkpoint.h"
+#include "src/training/flat_parameters.h"
+#include "src/training/run_folder.h"
 #include "tests/command.h"
 
 namespace scorejet {

@@ -1,5 +1,5 @@
 // Tables as people's programs write them: quoting, separators, line ends, headers, faults.
-#include "scorejet/io/csv.h"
+#include "src/io/csv.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <cstring>
 #include <random>
 
-#include "scorejet/io/atomic_file.h"
+#include "src/io/atomic_file.h"
 #include "tests/scratch.h"
 
 namespace scorejet::io {

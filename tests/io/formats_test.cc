@@ -5,13 +5,13 @@
 #include <cstring>
 #include <functional>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/csv.h"
-#include "scorejet/io/idx.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/npz.h"
-#include "scorejet/io/png.h"
-#include "scorejet/io/safetensors.h"
+#include "src/io/atomic_file.h"
+#include "src/io/csv.h"
+#include "src/io/idx.h"
+#include "src/io/npy.h"
+#include "src/io/npz.h"
+#include "src/io/png.h"
+#include "src/io/safetensors.h"
 #include "tests/scratch.h"
 
 namespace scorejet::io {

@@ -1,5 +1,5 @@
 // Every kind of PNG to samples and back; and what is not one.
-#include "scorejet/io/png.h"
+#include "src/io/png.h"
 
 #include <gtest/gtest.h>
 #include <png.h>
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <random>
 
-#include "scorejet/io/atomic_file.h"
+#include "src/io/atomic_file.h"
 #include "tests/scratch.h"
 
 namespace scorejet::io {

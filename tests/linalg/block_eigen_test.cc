@@ -1,5 +1,5 @@
 // Block eigenpairs of an operator known by its products only, against eigh.
-#include "scorejet/linalg/block_eigen.h"
+#include "src/linalg/block_eigen.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Inverses and log-determinants against dense float64 ones, ill-conditioned operators included.
-#include "scorejet/linalg/factorisation.h"
+#include "src/linalg/factorisation.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

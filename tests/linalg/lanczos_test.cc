@@ -1,12 +1,12 @@
 // Lanczos eigenpairs and matrix functions against eigh, breakdown and repeated eigenvalues
 // included.
-#include "scorejet/linalg/lanczos.h"
+#include "src/linalg/lanczos.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "scorejet/linalg/matrix_function.h"
+#include "src/linalg/matrix_function.h"
 
 namespace scorejet::linalg {
 namespace {

@@ -1,6 +1,6 @@
 // Matrix functions against dense float64: every structure, spectra from -1e4 to 10, steps from 1e-6
 // to 10, the error estimate held to the true error, and the fast path to its portable twin.
-#include "scorejet/linalg/matrix_function.h"
+#include "src/linalg/matrix_function.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -10,8 +10,8 @@
 #include <cmath>
 #include <limits>
 
-#include "scorejet/linalg/krylov_space.h"
-#include "scorejet/linalg/tridiagonal.h"
+#include "src/linalg/krylov/krylov_space.h"
+#include "src/linalg/krylov/tridiagonal.h"
 
 namespace scorejet::linalg {
 namespace {

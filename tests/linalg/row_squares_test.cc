@@ -1,5 +1,5 @@
 // Squared lengths of rows: the one-pass kernels against tensor operations in float64.
-#include "scorejet/linalg/row_squares.h"
+#include "src/linalg/row_squares.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // Small eigenproblems: LAPACK's answer, whatever the batch and the number of threads.
-#include "scorejet/linalg/small_eigh.h"
+#include "src/linalg/small_eigh.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
-#include "scorejet/base/parallel.h"
-#include "scorejet/base/seed.h"
+#include "src/base/parallel.h"
+#include "src/base/seed.h"
 
 namespace scorejet::linalg {
 namespace {

@@ -1,5 +1,5 @@
 // Operators against dense algebra in float64, for each structure.
-#include "scorejet/linalg/symmetric_operator.h"
+#include "src/linalg/symmetric_operator.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The one-pass bounded factor against its tensor operations in float64.
-#include "scorejet/models/bounded_factor.h"
+#include "src/models/bounded_factor.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

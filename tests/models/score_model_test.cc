@@ -1,5 +1,5 @@
 // The parameterisations: positive by construction at every σ, bounded factors, shapes, refusals.
-#include "scorejet/models/score_model.h"
+#include "src/models/score_model.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>

@@ -1,5 +1,5 @@
 // The linear layer that adds to its weight's gradient in place, against at::linear.
-#include "scorejet/nets/direct_linear.h"
+#include "src/nets/direct_linear.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>

@@ -1,6 +1,6 @@
 // Columns mixed from shared maps: the fast passes against the plain form, which is the formula in
 // tensor operations, and that against a loop.
-#include "scorejet/nets/mixed_maps.h"
+#include "src/nets/mixed_maps.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

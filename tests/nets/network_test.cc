@@ -1,5 +1,5 @@
 // The networks: shapes of the heads, dependence on σ, separate trunks, refusals.
-#include "scorejet/nets/network.h"
+#include "src/nets/network.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <set>
 
-#include "scorejet/nets/network_options.h"
+#include "src/nets/network_options.h"
 #include "tests/scratch.h"
 
 namespace scorejet::nets {

@@ -1,5 +1,5 @@
 // Maps to pixels in one pass against at::pixel_shuffle, which moves the same numbers.
-#include "scorejet/nets/pixel_maps.h"
+#include "src/nets/pixel_maps.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

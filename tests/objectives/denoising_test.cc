@@ -1,6 +1,6 @@
 // Each loss against its naive dense form in float64, its gradient against central differences, and
 // the minimiser of its expectation on a Gaussian.
-#include "scorejet/objectives/denoising.h"
+#include "src/objectives/denoising.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

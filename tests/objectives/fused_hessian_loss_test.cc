@@ -1,6 +1,6 @@
 // The fused order-2 losses against the plain tensor form in float64: values and gradients, over
 // shapes, memory layouts and thread counts.
-#include "scorejet/objectives/fused_hessian_loss.h"
+#include "src/objectives/fused_hessian_loss.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -1,5 +1,5 @@
 // The likelihood loss against dense float64 algebra, and what it is for: where it is least.
-#include "scorejet/objectives/likelihood.h"
+#include "src/objectives/likelihood.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

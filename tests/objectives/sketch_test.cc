@@ -1,4 +1,4 @@
-#include "scorejet/objectives/sketch.h"
+#include "src/objectives/sketch.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

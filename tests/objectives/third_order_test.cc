@@ -1,13 +1,13 @@
 // The third-order loss: against the dense form, its minimiser on a mixture with exact s1 and s2,
 // and what variance reduction does at σ = 0.05.
-#include "scorejet/objectives/third_order.h"
+#include "src/objectives/third_order.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 #include <torch/utils.h>
 
-#include "scorejet/distributions/gaussian_mixture.h"
+#include "src/distributions/gaussian_mixture.h"
 
 namespace scorejet::objectives {
 namespace {

@@ -1,5 +1,5 @@
 // Components from products with the Jacobian against eigh of the exact covariance.
-#include "scorejet/posterior/components.h"
+#include "src/posterior/components.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,10 +7,10 @@
 
 #include <cmath>
 
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/models/score_model.h"
-#include "scorejet/posterior/gaussian.h"
-#include "scorejet/score/autodiff_field.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/models/score_model.h"
+#include "src/posterior/gaussian.h"
+#include "src/score/autodiff_field.h"
 
 namespace scorejet::posterior {
 namespace {

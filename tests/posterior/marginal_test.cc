@@ -1,5 +1,5 @@
 // Cumulants along a direction and the density they imply, against a mixture's exact posterior.
-#include "scorejet/posterior/marginal.h"
+#include "src/posterior/marginal.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/models/score_model.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/models/score_model.h"
 
 namespace scorejet::posterior {
 namespace {

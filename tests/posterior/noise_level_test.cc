@@ -1,12 +1,12 @@
 // The noise estimator on pictures whose noise is known, and where there is none.
-#include "scorejet/posterior/noise_level.h"
+#include "src/posterior/noise_level.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "scorejet/base/seed.h"
+#include "src/base/seed.h"
 #include "tests/scratch.h"
 
 namespace scorejet::posterior {

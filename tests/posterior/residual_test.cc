@@ -1,5 +1,5 @@
 // Error measures of images against the slow obvious forms.
-#include "scorejet/posterior/residual.h"
+#include "src/posterior/residual.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

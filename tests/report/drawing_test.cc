@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/png.h"
-#include "scorejet/report/canvas.h"
-#include "scorejet/report/html.h"
-#include "scorejet/report/picture_grid.h"
-#include "scorejet/report/plot.h"
+#include "src/io/atomic_file.h"
+#include "src/io/png.h"
+#include "src/report/canvas.h"
+#include "src/report/html.h"
+#include "src/report/picture_grid.h"
+#include "src/report/plot.h"
 #include "tests/scratch.h"
 
 namespace scorejet::report {

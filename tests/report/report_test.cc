@@ -3,11 +3,11 @@
 
 #include <cmath>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/png.h"
-#include "scorejet/report/picture_grid.h"
-#include "scorejet/report/plot.h"
-#include "scorejet/report/run_report.h"
+#include "src/io/atomic_file.h"
+#include "src/io/png.h"
+#include "src/report/picture_grid.h"
+#include "src/report/plot.h"
+#include "src/report/run_report.h"
 #include "tests/scratch.h"
 
 namespace scorejet::report {

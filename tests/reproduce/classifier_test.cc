@@ -4,9 +4,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/safetensors.h"
+#include "src/base/seed.h"
+#include "src/io/atomic_file.h"
+#include "src/io/safetensors.h"
 #include "tests/scratch.h"
 
 namespace scorejet::reproduce {

@@ -10,10 +10,10 @@
 #include "reproduce/denoising/denoising_measures.h"
 #include "reproduce/denoising/denoising_methods.h"
 #include "reproduce/shared/trained_model.h"
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/tensor_bridge.h"
+#include "src/base/seed.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/io/npy.h"
+#include "src/io/tensor_bridge.h"
 #include "tests/scratch.h"
 
 namespace scorejet::reproduce {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "reproduce/ess/sampling_problems.h"
-#include "scorejet/base/seed.h"
+#include "src/base/seed.h"
 
 namespace scorejet::reproduce {
 namespace {

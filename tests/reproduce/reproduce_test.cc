@@ -9,8 +9,8 @@
 #include "reproduce/shared/fit.h"
 #include "reproduce/shared/table.h"
 #include "reproduce/shared/workers.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/io/atomic_file.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/io/atomic_file.h"
 #include "tests/scratch.h"
 
 namespace scorejet::reproduce {

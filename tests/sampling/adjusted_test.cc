@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "scorejet/sampling/chains.h"
-#include "scorejet/sampling/proposal.h"
+#include "src/sampling/chains.h"
+#include "src/sampling/proposal.h"
 #include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {

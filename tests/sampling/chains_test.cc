@@ -1,13 +1,13 @@
 // Chains in the long run: faults stop one chain and leave the others, and annealed chains generate.
-#include "scorejet/sampling/chains.h"
+#include "src/sampling/chains.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/sampling/annealed.h"
+#include "src/base/seed.h"
+#include "src/sampling/annealed.h"
 #include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {

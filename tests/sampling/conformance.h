@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "scorejet/sampling/kernel.h"
+#include "src/sampling/kernel.h"
 
 namespace scorejet::sampling {
 

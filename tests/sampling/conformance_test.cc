@@ -8,11 +8,11 @@
 
 #include <cmath>
 
-#include "scorejet/io/npz.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/sampling/annealed.h"
-#include "scorejet/sampling/chain_file.h"
-#include "scorejet/score/autodiff_field.h"
+#include "src/io/npz.h"
+#include "src/io/tensor_bridge.h"
+#include "src/sampling/annealed.h"
+#include "src/sampling/chain_file.h"
+#include "src/score/autodiff_field.h"
 #include "tests/sampling/two_modes.h"
 #include "tests/scratch.h"
 

@@ -1,5 +1,5 @@
 // Convergence diagnostics against R's posterior, exact answers and their contracts; modes; energy.
-#include "scorejet/sampling/diagnostics.h"
+#include "src/sampling/diagnostics.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <limits>
 #include <numbers>
 
-#include "scorejet/sampling/comparison.h"
+#include "src/sampling/comparison.h"
 #include "tests/scratch.h"
 
 namespace scorejet::sampling {

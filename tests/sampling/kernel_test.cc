@@ -1,12 +1,12 @@
 // Unadjusted kernels: Ozaki is exact on a Gaussian for every step size and structure, Langevin has
 // the bias that theory gives it. What every kernel must do: conformance_test.cc.
-#include "scorejet/sampling/kernel.h"
+#include "src/sampling/kernel.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "scorejet/sampling/chains.h"
+#include "src/sampling/chains.h"
 #include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {

@@ -5,9 +5,9 @@
 
 #include <cmath>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/sampling/target.h"
+#include "src/base/seed.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/sampling/target.h"
 
 namespace scorejet::sampling {
 

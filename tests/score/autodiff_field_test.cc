@@ -1,12 +1,12 @@
 // Differentiating an exact first-order score gives the exact second-order one.
-#include "scorejet/score/autodiff_field.h"
+#include "src/score/autodiff_field.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/models/score_model.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/models/score_model.h"
 
 namespace scorejet::score {
 namespace {

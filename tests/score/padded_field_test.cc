@@ -1,10 +1,10 @@
 // Images of other sizes: padding and cropping by index, and a U-Net on any size its stride divides.
-#include "scorejet/score/padded_field.h"
+#include "src/score/padded_field.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "scorejet/models/score_model.h"
+#include "src/models/score_model.h"
 #include "tests/scratch.h"
 
 namespace scorejet {

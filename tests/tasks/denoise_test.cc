@@ -1,5 +1,5 @@
 // Denoising, calibrating and scoring as calls: the arrays of the command, and what a stop leaves.
-#include "scorejet/tasks/denoise.h"
+#include "src/tasks/denoise.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,12 +7,12 @@
 
 #include <cstdlib>
 
-#include "scorejet/io/npy.h"
-#include "scorejet/io/npz.h"
-#include "scorejet/io/png.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/tasks/calibrate.h"
-#include "scorejet/tasks/score.h"
+#include "src/io/npy.h"
+#include "src/io/npz.h"
+#include "src/io/png.h"
+#include "src/io/tensor_bridge.h"
+#include "src/tasks/calibrate.h"
+#include "src/tasks/score.h"
 #include "tests/command.h"
 
 namespace scorejet::tasks {

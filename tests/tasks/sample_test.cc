@@ -1,13 +1,13 @@
 // Sampling and diagnosing as calls: what comes back, what is told on the way, and what an earlier
 // release left unfinished.
-#include "scorejet/tasks/sample.h"
+#include "src/tasks/sample.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/tasks/diagnose.h"
+#include "src/io/atomic_file.h"
+#include "src/tasks/diagnose.h"
 #include "tests/scratch.h"
 
 namespace scorejet::tasks {

@@ -5,11 +5,11 @@
 
 #include <cmath>
 
-#include "scorejet/data/dataset.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/training/draw.h"
-#include "scorejet/training/run_config.h"
-#include "scorejet/training/trainer.h"
+#include "src/data/dataset.h"
+#include "src/io/atomic_file.h"
+#include "src/training/draw.h"
+#include "src/training/run_config.h"
+#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

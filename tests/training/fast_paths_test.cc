@@ -1,6 +1,6 @@
 // Every fast path of the list is taken by some step or posterior, and its plain form gives the
 // same.
-#include "scorejet/base/fast_paths.h"
+#include "src/base/fast_paths.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -8,11 +8,11 @@
 
 #include <cmath>
 
-#include "scorejet/linalg/lanczos.h"
-#include "scorejet/linalg/matrix_function.h"
-#include "scorejet/linalg/row_squares.h"
-#include "scorejet/training/optimiser.h"
-#include "scorejet/training/step.h"
+#include "src/linalg/lanczos.h"
+#include "src/linalg/matrix_function.h"
+#include "src/linalg/row_squares.h"
+#include "src/training/optimiser.h"
+#include "src/training/step.h"
 
 namespace scorejet::training {
 namespace {

@@ -1,6 +1,6 @@
 // Training on top of an s1 that is given: s2 becomes that of the density, s1 stays the file's, the
 // given network is run once a step and never differentiated, runs resume bit for bit.
-#include "scorejet/training/given_first.h"
+#include "src/training/given_first.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -8,13 +8,13 @@
 #include <torch/script.h>
 #include <torch/utils.h>
 
-#include "scorejet/base/seed.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/safetensors.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/run_folder.h"
-#include "scorejet/training/trainer.h"
+#include "src/base/seed.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/io/npy.h"
+#include "src/io/safetensors.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/run_folder.h"
+#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

@@ -1,6 +1,6 @@
 // The guard of training: a loss that leaves its bound ends it in one line, ordinary ones never do;
 // and defaults that the data contradict give way with a notice, where explicit ones are refused.
-#include "scorejet/training/loss_bounds.h"
+#include "src/training/loss_bounds.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -8,10 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/trainer.h"
+#include "src/io/atomic_file.h"
+#include "src/io/npy.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

@@ -7,7 +7,7 @@
 
 #include <atomic>
 
-#include "scorejet/objectives/denoising.h"
+#include "src/objectives/denoising.h"
 
 namespace scorejet::training {
 namespace {

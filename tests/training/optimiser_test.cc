@@ -1,5 +1,5 @@
 // The one-pass optimiser step and norms against the plain tensor forms in float64.
-#include "scorejet/training/optimiser.h"
+#include "src/training/optimiser.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -1,6 +1,6 @@
 // What keeps joint training robust: s1 is out of the second-order loss's reach, and the shared
 // trunk takes no more of its gradient than its share.
-#include "scorejet/training/step.h"
+#include "src/training/step.h"
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <atomic>
 #include <set>
 
-#include "scorejet/objectives/denoising.h"
-#include "scorejet/score/autodiff_field.h"
+#include "src/objectives/denoising.h"
+#include "src/score/autodiff_field.h"
 
 namespace scorejet::training {
 namespace {

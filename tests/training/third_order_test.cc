@@ -5,14 +5,14 @@
 
 #include "reproduce/accuracy/problems.h"
 #include "reproduce/shared/fit.h"
-#include "scorejet/distributions/gaussian_mixture.h"
-#include "scorejet/io/atomic_file.h"
-#include "scorejet/io/npy.h"
-#include "scorejet/io/safetensors.h"
-#include "scorejet/io/tensor_bridge.h"
-#include "scorejet/training/checkpoint.h"
-#include "scorejet/training/run_folder.h"
-#include "scorejet/training/trainer.h"
+#include "src/distributions/gaussian_mixture.h"
+#include "src/io/atomic_file.h"
+#include "src/io/npy.h"
+#include "src/io/safetensors.h"
+#include "src/io/tensor_bridge.h"
+#include "src/training/checkpoint.h"
+#include "src/training/run_folder.h"
+#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

@@ -1,0 +1,36 @@
+// The training loop of a run: batches, steps, validation, checkpoints, metrics, resume.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "src/base/listener.h"
+#include "src/training/run_config.h"
+
+namespace scorejet::training {
+
+struct TrainOptions {
+  std::filesystem::path out;     // the run folder
+  bool resume = false;           // go on from its checkpoint
+  std::string device = "auto";   // auto, cpu, cuda, cuda:N
+  base::Listener listener = {};  // asked to stop after every step: then checkpoint and return
+};
+
+struct TrainResult {
+  int64_t step = 0;
+  double seconds = 0;  // in training, over all sessions
+  bool finished = true;
+  std::string notice = {};  // of the data, or ""
+};
+
+// Trains and fills the run folder: config.toml (all that was in force),
+// checkpoints/last.safetensors, metrics.jsonl, run.json, and s1.pt where s1.from is given. With a
+// fixed number of steps a resumed run gives the same weights, bit for bit, as one that was never
+// stopped (same machine, same number of threads); with train.max_seconds the clock decides, so it
+// does not. Errors: std::runtime_error when the folder already holds a run (and resume is false),
+// when it cannot be written, when a loss becomes NaN or infinite (naming the step, σ and last
+// checkpoint).
+TrainResult train(const RunConfig& config, const TrainOptions& options);
+
+}  // namespace scorejet::training
