@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "src/tasks/calibrate.h"
+#include "scorejet/tasks.h"
 
 namespace {
 

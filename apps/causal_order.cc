@@ -9,9 +9,9 @@
 #include <set>
 
 #include "apps/commands.h"
+#include "scorejet/causal_order.h"
 #include "src/base/error.h"
 #include "src/base/progress.h"
-#include "src/causal/order.h"
 #include "src/io/atomic_file.h"
 #include "src/io/csv.h"
 #include "src/io/tensor_bridge.h"

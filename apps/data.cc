@@ -6,9 +6,9 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/distribution.h"
 #include "src/base/seed.h"
 #include "src/data/fetch.h"
-#include "src/distributions/catalogue.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
 

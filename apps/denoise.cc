@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/tasks.h"
 #include "src/base/error.h"
-#include "src/tasks/denoise.h"
 
 namespace {
 

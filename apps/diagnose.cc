@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "src/tasks/diagnose.h"
+#include "scorejet/tasks.h"
 
 namespace {
 

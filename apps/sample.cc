@@ -7,8 +7,8 @@
 #include <set>
 
 #include "apps/commands.h"
-#include "src/sampling/kernel.h"
-#include "src/tasks/sample.h"
+#include "scorejet/kernel.h"
+#include "scorejet/tasks.h"
 
 namespace {
 

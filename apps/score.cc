@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "src/tasks/score.h"
+#include "scorejet/tasks.h"
 
 void scorejet::apps::add_score(CLI::App& app) {
   CLI::App* command = app.add_subcommand(

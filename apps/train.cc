@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/run.h"
 #include "src/report/run_report.h"
-#include "src/training/trainer.h"
 
 namespace {
 std::atomic<bool> g_stop{false};

@@ -6,10 +6,11 @@
 #include "bench/bench.h"
 #include "bench/counted_work.h"
 #include "bench/step_parts.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/kernel.h"
+#include "scorejet/posterior.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
-#include "src/posterior/denoise.h"
-#include "src/sampling/kernel.h"
+#include "src/sampling/noise.h"
 
 namespace scorejet::bench {
 namespace {

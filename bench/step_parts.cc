@@ -4,6 +4,8 @@
 #include <torch/autograd.h>
 
 #include "src/base/seed.h"
+#include "src/nets/network.h"
+#include "src/objectives/denoising.h"
 #include "src/training/draw.h"
 #include "src/training/new_model.h"
 #include "src/training/step.h"
@@ -56,7 +58,7 @@ StepParts::StepParts(const StepSize& size, at::Device device)
 }
 
 StepParts::Outputs StepParts::outputs_at(const at::Tensor& x, const at::Tensor& sigma) const {
-  const nets::Network::Features features = model_->features(x, sigma, 2);
+  const nets::Features features = model_->features(x, sigma, 2);
   const SymmetricOperator s2 = model_->second_order(features.second, sigma);
   return {model_->first_order(features.first, x, sigma), s2.diagonal_part(), s2.factor()};
 }
@@ -120,7 +122,7 @@ void StepParts::optimise() {
 void StepParts::step() {
   const training::NoisyBatch batch = next_batch();
   std::vector<training::GradientScale> clips;
-  training::compute_gradients(*model_, training::LossOptions(), batch, parameters_, clips);
+  training::compute_gradients(*model_, objectives::LossOptions(), batch, parameters_, clips);
   training::adam_step(adam_, parameters_.values(), parameters_.gradients(), kRate, kAverage, clips);
 }
 

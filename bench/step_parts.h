@@ -8,11 +8,11 @@
 #include <memory>
 #include <string>
 
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run_config.h"
 #include "src/training/flat_parameters.h"
 #include "src/training/noisy_batch.h"
 #include "src/training/optimiser.h"
-#include "src/training/run_config.h"
 
 namespace scorejet::bench {
 

@@ -1,12 +1,11 @@
-# `cmake --install`: headers, libraries and the package that find_package(scorejet) reads.
+# `cmake --install`: the porch, libraries and the package that find_package(scorejet) reads.
 include(CMakePackageConfigHelpers)
 get_property(module_targets GLOBAL PROPERTY SCOREJET_TARGETS)
 install(TARGETS scorejet scorejet_torch ${module_targets} EXPORT scorejetTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT scorejetTargets NAMESPACE scorejet:: DESTINATION
   ${CMAKE_INSTALL_LIBDIR}/cmake/scorejet)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/scorejet ${PROJECT_SOURCE_DIR}/src
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/scorejet DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/scorejetConfig.cmake.in
   ${PROJECT_BINARY_DIR}/scorejetConfig.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/scorejet)

@@ -1,6 +1,6 @@
-# scorejet_module(NAME [WING] FLOOR n WHAT "..." SOURCES ... [TORCH ALL | sources that include torch] [LINKS ...]
-#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of src/NAME/;
-# a wing stands beside the library, in NAME/, and is not installed.
+# scorejet_module(NAME [WING] FLOOR n WHAT "..." [PLAIN ALL | sources that do not use torch] [LINKS ...]
+#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of every source in src/NAME/;
+# a wing stands beside the library, in NAME/, and is not installed (NAME/**/*_bench.cc are programs).
 # Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
 # which costs more than most sources do. So a name local to a file must be the only one of its folder.
@@ -17,13 +17,14 @@ target_precompile_headers(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake
 set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
 
 function(scorejet_module name)
-  cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "SOURCES;TORCH;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "PLAIN;LINKS;PRIVATE_LINKS" ${ARGN})
   set(target scorejet_${name})
   set(folder ${PROJECT_SOURCE_DIR}/src/${name})
   if(ARG_WING)
     set(folder ${PROJECT_SOURCE_DIR}/${name})
   endif()
-  list(TRANSFORM ARG_SOURCES PREPEND ${folder}/ OUTPUT_VARIABLE sources)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_bench\\.cc$")
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
@@ -31,16 +32,12 @@ function(scorejet_module name)
   target_compile_options(${target} PRIVATE ${SCOREJET_WARNINGS})
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
-  if(ARG_TORCH)
+  if(NOT ARG_PLAIN STREQUAL "ALL")
     scorejet_use_torch(${target} PUBLIC)
-    if(NOT ARG_TORCH STREQUAL "ALL")
-      foreach(source IN LISTS ARG_SOURCES)
-        if(NOT source IN_LIST ARG_TORCH)
-          set_source_files_properties(${folder}/${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON
-            SKIP_UNITY_BUILD_INCLUSION ON)
-        endif()
-      endforeach()
-    endif()
+    foreach(source IN LISTS ARG_PLAIN)
+      set_source_files_properties(${folder}/${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON
+        SKIP_UNITY_BUILD_INCLUSION ON)
+    endforeach()
   endif()
   if(NOT ARG_WING)
     set_property(GLOBAL APPEND PROPERTY SCOREJET_TARGETS ${target})

@@ -1,24 +1,30 @@
-// Trains on a NumPy file of 2-D points and prints the Hessian of log p at the origin.
-// Usage: train_and_hessian OUT_FOLDER [POINTS.npy]; without a file it makes one: x ~ N(0, C).
+// Trains on a file of 2-D points and prints the Hessian of log p at the origin.
+// Usage: train_and_hessian OUT_FOLDER [POINTS]; without a file it makes one: x ~ N(0, C).
 #include <ATen/ATen.h>
 #include <scorejet/scorejet.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 int main(int argc, char** argv) {
   using namespace scorejet;
   if (argc < 2) {
-    std::fprintf(stderr, "usage: %s OUT_FOLDER [POINTS.npy]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s OUT_FOLDER [POINTS]\n", argv[0]);
     return 2;
   }
   const std::string out = argv[1];
-  std::string points = argc > 2 ? argv[2] : out + "/points.npy";
+  std::string points = argc > 2 ? argv[2] : out + "/points.csv";
   if (argc == 2) {
     std::filesystem::create_directories(out);
     const at::Tensor root = at::tensor({1.0f, 0.8f, 0.0f, 0.6f}).view({2, 2});
-    io::write_npy(points, io::from_tensor(at::randn({20000, 2}).matmul(root)));
+    const at::Tensor x = at::randn({20000, 2}).matmul(root);
+    std::ofstream file(points);
+    file << "u,v\n";
+    for (int64_t i = 0; i < x.size(0); ++i) {
+      file << x[i][0].item<float>() << "," << x[i][1].item<float>() << "\n";
+    }
   }
 
   training::RunConfig config;

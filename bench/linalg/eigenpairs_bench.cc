@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "bench/timing.h"
+#include "scorejet/dataset.h"
+#include "scorejet/posterior.h"
+#include "scorejet/tweedie.h"
 #include "src/base/seed.h"
 #include "src/base/threads.h"
-#include "src/data/dataset.h"
 #include "src/linalg/lanczos.h"
-#include "src/posterior/denoise.h"
 #include "src/training/run_folder.h"
-#include "src/score/moments.h"
 
 namespace {
 

@@ -13,9 +13,9 @@
 #include <functional>
 #include <vector>
 
+#include "scorejet/score_model.h"
 #include "src/base/threads.h"
 #include "src/linalg/matrix_function.h"
-#include "src/models/score_model.h"
 
 namespace {
 

@@ -8,9 +8,9 @@
 #include "reproduce/accuracy/accuracy.h"
 #include "reproduce/accuracy/problems.h"
 #include "reproduce/shared/fit.h"
+#include "scorejet/autodiff_field.h"
 #include "src/base/noise.h"
 #include "src/base/seed.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -6,9 +6,9 @@
 #include <numbers>
 
 #include "reproduce/shared/spectra.h"
+#include "scorejet/gaussian_mixture.h"
 #include "src/base/error.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
 #include "src/distributions/logistic_mixture.h"
 
 namespace scorejet::reproduce {

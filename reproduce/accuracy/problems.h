@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "src/distributions/distribution.h"
+#include "scorejet/distribution.h"
 
 namespace scorejet::reproduce {
 

@@ -7,9 +7,9 @@
 
 #include "reproduce/shared/table.h"
 #include "reproduce/shared/workers.h"
+#include "scorejet/causal_order.h"
 #include "src/base/seed.h"
 #include "src/causal/additive_noise.h"
-#include "src/causal/order.h"
 #include "src/io/atomic_file.h"
 
 namespace scorejet::reproduce {

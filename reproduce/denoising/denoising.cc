@@ -12,10 +12,10 @@
 #include "reproduce/denoising/denoising_pictures.h"
 #include "reproduce/shared/trained_model.h"
 #include "reproduce/shared/workers.h"
+#include "scorejet/calibration.h"
+#include "scorejet/dataset.h"
 #include "src/base/noise.h"
-#include "src/data/dataset.h"
 #include "src/io/atomic_file.h"
-#include "src/posterior/calibration.h"
 #include "src/training/run_folder.h"
 
 namespace scorejet::reproduce {

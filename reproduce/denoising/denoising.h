@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "reproduce/reproduce.h"
-#include "src/training/run_config.h"
+#include "scorejet/run_config.h"
 
 namespace scorejet::reproduce {
 

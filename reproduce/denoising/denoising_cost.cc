@@ -8,8 +8,8 @@
 
 #include "bench/timing.h"
 #include "reproduce/denoising/denoising_methods.h"
-#include "src/posterior/components.h"
-#include "src/posterior/denoise.h"
+#include "scorejet/components.h"
+#include "scorejet/posterior.h"
 
 namespace scorejet::reproduce {
 

@@ -5,7 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "reproduce/shared/table.h"
-#include "src/score/score_field.h"
+#include "scorejet/score_field.h"
 
 namespace scorejet::reproduce {
 

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "scorejet/calibration.h"
 #include "src/base/check.h"
 #include "src/base/seed.h"
-#include "src/posterior/calibration.h"
 #include "src/posterior/residual.h"
 
 namespace scorejet::reproduce {

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/gaussian.h"
 #include "src/base/seed.h"
-#include "src/posterior/gaussian.h"
+#include "src/posterior/parts.h"
 #include "src/posterior/residual.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "src/posterior/posteriors.h"
+#include "scorejet/posterior.h"
 
 namespace scorejet::reproduce {
 

@@ -9,11 +9,10 @@
 #include "reproduce/ess/ess.h"
 #include "reproduce/ess/sampling_problems.h"
 #include "reproduce/shared/fit.h"
+#include "scorejet/chains.h"
+#include "scorejet/diagnostics.h"
 #include "src/base/noise.h"
 #include "src/base/seed.h"
-#include "src/sampling/chains.h"
-#include "src/sampling/comparison.h"
-#include "src/sampling/diagnostics.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -7,10 +7,10 @@
 #include <numbers>
 
 #include "reproduce/shared/spectra.h"
+#include "scorejet/distribution.h"
+#include "scorejet/gaussian_mixture.h"
 #include "src/base/error.h"
 #include "src/base/seed.h"
-#include "src/distributions/catalogue.h"
-#include "src/distributions/gaussian_mixture.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "reproduce/mixing/image_classifier.h"
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
 
 namespace scorejet::reproduce {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "reproduce/reproduce.h"
-#include "src/training/run_config.h"
+#include "scorejet/run_config.h"
 
 namespace scorejet::reproduce {
 

@@ -6,11 +6,10 @@
 #include <cmath>
 
 #include "reproduce/mixing/mixing_measures.h"
+#include "scorejet/chains.h"
+#include "scorejet/diagnostics.h"
 #include "src/base/noise.h"
 #include "src/base/seed.h"
-#include "src/sampling/chains.h"
-#include "src/sampling/comparison.h"
-#include "src/sampling/diagnostics.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "reproduce/mixing/classifier.h"
 #include "reproduce/mixing/mixing.h"
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
 #include "src/training/run_folder.h"
 
 namespace scorejet::reproduce {

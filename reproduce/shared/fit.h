@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "src/distributions/distribution.h"
-#include "src/models/score_model.h"
+#include "scorejet/distribution.h"
+#include "scorejet/score_model.h"
 #include "src/training/fit.h"
 
 namespace scorejet::reproduce {

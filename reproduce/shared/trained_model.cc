@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "scorejet/run.h"
 #include "src/base/error.h"
 #include "src/base/terminal_listener.h"
 #include "src/training/checkpoint.h"
 #include "src/training/run_folder.h"
-#include "src/training/trainer.h"
 
 namespace scorejet::reproduce {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "src/training/run_config.h"
+#include "scorejet/run_config.h"
 
 namespace scorejet::reproduce {
 

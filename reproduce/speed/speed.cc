@@ -11,12 +11,12 @@
 #include "bench/timing.h"
 #include "reproduce/shared/table.h"
 #include "reproduce/speed/loss_scaling.h"
+#include "scorejet/autodiff_field.h"
+#include "scorejet/score_model.h"
 #include "src/base/progress.h"
 #include "src/base/seed.h"
 #include "src/base/threads.h"
 #include "src/io/atomic_file.h"
-#include "src/models/score_model.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::reproduce {
 namespace {

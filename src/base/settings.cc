@@ -1,4 +1,4 @@
-#include "src/base/settings.h"
+#include "scorejet/settings.h"
 
 #include <algorithm>
 #include <charconv>

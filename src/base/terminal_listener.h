@@ -1,7 +1,7 @@
 // How tasks speak on a terminal: a bar, and lines above it, on stderr.
 #pragma once
 
-#include "src/base/listener.h"
+#include "scorejet/listener.h"
 
 namespace scorejet::base {
 

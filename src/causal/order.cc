@@ -1,4 +1,4 @@
-#include "src/causal/order.h"
+#include "scorejet/causal_order.h"
 
 #include <ATen/ATen.h>
 #include <torch/utils.h>
@@ -9,10 +9,11 @@
 #include <mutex>
 #include <numeric>
 
+#include "scorejet/score_model.h"
 #include "src/base/check.h"
 #include "src/base/parallel.h"
 #include "src/base/seed.h"
-#include "src/models/score_model.h"
+#include "src/nets/network.h"
 #include "src/training/fit.h"
 
 namespace scorejet::causal {

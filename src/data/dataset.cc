@@ -1,4 +1,4 @@
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
 
 #include <ATen/ATen.h>
 

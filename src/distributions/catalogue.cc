@@ -1,4 +1,4 @@
-#include "src/distributions/catalogue.h"
+#include "scorejet/distribution.h"
 
 #include <fmt/ranges.h>
 

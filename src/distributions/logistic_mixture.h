@@ -5,7 +5,7 @@
 #include <memory>
 #include <mutex>
 
-#include "src/distributions/distribution.h"
+#include "scorejet/distribution.h"
 
 namespace scorejet::distributions {
 

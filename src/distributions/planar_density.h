@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "src/distributions/distribution.h"
+#include "scorejet/distribution.h"
 
 namespace scorejet::distributions {
 

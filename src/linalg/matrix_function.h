@@ -9,7 +9,7 @@
 #include <functional>
 #include <vector>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::linalg {
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::linalg {
 

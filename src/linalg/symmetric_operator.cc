@@ -1,4 +1,4 @@
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "src/linalg/symmetric_tensor.h"
+#include "scorejet/symmetric_tensor.h"
 
 #include <ATen/ATen.h>
 

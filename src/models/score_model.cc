@@ -1,4 +1,4 @@
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 
 #include <ATen/ATen.h>
 
@@ -7,6 +7,7 @@
 
 #include "src/base/check.h"
 #include "src/models/bounded_factor.h"
+#include "src/nets/network.h"
 #include "src/score/padded_field.h"
 
 namespace scorejet::models {
@@ -130,8 +131,7 @@ at::Tensor ScoreModel::noise_share(const at::Tensor& sigma) const {
   return (noise / (variance_ + noise)).square().mean(-1);
 }
 
-nets::Network::Features ScoreModel::features(const at::Tensor& x, const at::Tensor& sigma,
-                                             int order) const {
+nets::Features ScoreModel::features(const at::Tensor& x, const at::Tensor& sigma, int order) const {
   return network_->features(scaled_input(x, sigma), 0.25 * sigma.log(), order);
 }
 
@@ -221,7 +221,7 @@ score::Jet ScoreModel::evaluate(const at::Tensor& x, const at::Tensor& sigma, in
   }
   const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma);
   if (first_ && order == 1) return first_->evaluate(x, levels, 1);
-  const nets::Network::Features f = features(x, levels, order);
+  const nets::Features f = features(x, levels, order);
   score::Jet jet;
   jet.s1 = first_order(f.first, x, levels);
   if (order >= 2) jet.s2 = second_order(f.second, levels);

@@ -1,4 +1,8 @@
-#include "src/nets/mlp.h"
+// The network for vectors: residual hidden layers with σ added to each, linear heads. With trunks
+// of their own each order's sees, beside x, the features of the orders below: they already know
+// where the density turns, and what is learned of them comes from the quieter loss. (Training keeps
+// the higher order's gradient from them.)
+#include "scorejet/network_options.h"
 
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
@@ -127,7 +131,7 @@ Mlp::Mlp(const NetworkShape& shape, const MlpOptions& options)
   zero_parameters(*third_weights_);  // s3 starts at zero, but not the way to its gradient
 }
 
-Network::Features Mlp::features(const at::Tensor& x, const at::Tensor& noise, int order) {
+Features Mlp::features(const at::Tensor& x, const at::Tensor& noise, int order) {
   Features result;
   result.first = trunk_->forward(x, noise);
   if (order < 2) return result;

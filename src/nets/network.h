@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "src/nets/family.h"
+#include "scorejet/network_options.h"
 
 namespace scorejet::nets {
 
@@ -30,13 +30,14 @@ struct ThirdOutputs {
   at::Tensor entries;   // [B, D (D + 1) (D + 2) / 6], those with i <= k <= l in order; kFull
 };
 
+// For the heads of orders one to three: the same tensor when the trunk is shared.
+struct Features {
+  at::Tensor first, second, third;
+};
+
 class Network : public torch::nn::Module {
  public:
-  // Features for the heads of orders one to three, those up to `order`: the same tensor when the
-  // trunk is shared. Shapes: x [B, D], already scaled to unit variance; noise [B], ln(σ)/4.
-  struct Features {
-    at::Tensor first, second, third;
-  };
+  // Those up to `order`. Shapes: x [B, D], already scaled to unit variance; noise [B], ln(σ)/4.
   virtual Features features(const at::Tensor& x, const at::Tensor& noise, int order) = 0;
   // Those of the third order alone.
   virtual at::Tensor third_features(const at::Tensor& x, const at::Tensor& noise) = 0;

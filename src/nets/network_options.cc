@@ -1,4 +1,4 @@
-#include "src/nets/network_options.h"
+#include "scorejet/network_options.h"
 
 #include "src/base/error.h"
 #include "src/nets/network.h"

@@ -1,4 +1,9 @@
-#include "src/nets/unet.h"
+// The network for images: a small residual U-Net on folded pixels (patch x patch pixels become
+// channels, so that the finest level works at reduced resolution), no normalisation layers,
+// channels-last convolutions. The s2 head emits the diagonal as one map, and makes each of the r
+// factor columns as a mixture of a few shared maps (mixed_maps.h). The mixing weights come from a
+// half-resolution map plus a positional encoding, so they vary over the image.
+#include "scorejet/network_options.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
@@ -220,7 +225,7 @@ std::shared_ptr<Network> UNet::resized(int64_t height, int64_t width) const {
   return copy;
 }
 
-Network::Features UNet::features(const at::Tensor& x, const at::Tensor& noise, int order) {
+Features UNet::features(const at::Tensor& x, const at::Tensor& noise, int order) {
   const at::Tensor image = fold(x);
   Features result;
   result.first = trunk_->forward(image, noise);

@@ -7,22 +7,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string>
-
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/loss_options.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::objectives {
-
-// What s2 is regressed on.
-enum class Form {
-  kProduct,  // ψ = s2 + s1 s1ᵀ against (zzᵀ − I)/σ² (Meng et al. 2021)
-  kCentred,  // s2 against (rrᵀ − I)/σ², r = z + σ s1, s1 held constant (after Lu et al. 2022)
-  kSketch    // s2 v against J v, J = ∂s1/∂x of the learned s1, v random: distils its Jacobian
-};
-
-const char* form_name(Form form);  // "product", "centred", "sketch"
-// Errors: std::invalid_argument naming the text and the names that exist.
-Form parse_form(const std::string& text);
 
 // Order 1, denoising score matching: ‖s1 + z/σ‖². Exact, no constant dropped.
 // Shapes: s1, z [B, D]; sigma [B]; returns [B]. See: Vincent 2011.

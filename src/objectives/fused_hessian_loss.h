@@ -7,7 +7,7 @@
 
 #include <vector>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 #include "src/objectives/denoising.h"
 
 namespace scorejet::objectives {

@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::objectives {
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::objectives {
 

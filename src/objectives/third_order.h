@@ -7,8 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "src/linalg/symmetric_operator.h"
-#include "src/linalg/symmetric_tensor.h"
+#include "scorejet/symmetric_operator.h"
+#include "scorejet/symmetric_tensor.h"
 
 namespace scorejet::objectives {
 

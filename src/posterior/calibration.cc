@@ -1,4 +1,4 @@
-#include "src/posterior/calibration.h"
+#include "scorejet/calibration.h"
 
 #include <ATen/ATen.h>
 

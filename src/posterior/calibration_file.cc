@@ -1,4 +1,4 @@
-#include "src/posterior/calibration_file.h"
+#include "scorejet/calibration.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,15 +1,15 @@
-#include "src/posterior/components.h"
+#include "scorejet/components.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/tweedie.h"
 #include "src/base/check.h"
 #include "src/linalg/block_eigen.h"
 #include "src/linalg/submatrix.h"
-#include "src/score/autodiff_field.h"
-#include "src/score/moments.h"
 
 namespace scorejet::posterior {
 namespace {

@@ -1,9 +1,10 @@
-#include "src/posterior/denoise.h"
+#include "scorejet/posterior.h"
 
 #include <ATen/ATen.h>
 
+#include "scorejet/tweedie.h"
 #include "src/base/check.h"
-#include "src/score/moments.h"
+#include "src/posterior/parts.h"
 
 namespace scorejet::posterior {
 namespace {

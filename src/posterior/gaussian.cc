@@ -1,4 +1,4 @@
-#include "src/posterior/gaussian.h"
+#include "scorejet/gaussian.h"
 
 #include <ATen/ATen.h>
 
@@ -7,12 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "scorejet/tweedie.h"
 #include "src/base/check.h"
 #include "src/base/seed.h"
 #include "src/linalg/factorisation.h"
 #include "src/linalg/small_eigh.h"
 #include "src/linalg/submatrix.h"
-#include "src/score/moments.h"
 
 namespace scorejet::posterior {
 namespace {
@@ -68,8 +68,7 @@ Gaussian Gaussian::from_jet(const at::Tensor& x, const at::Tensor& sigma, const 
   base::check_shape(kWhere, "x", x, {-1, -1});
   if (!jet.s2) base::fail_argument(kWhere, "jet must have a second-order score; got order 1 only");
   const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma);
-  return {score::posterior_mean(x, levels, jet.s1),
-          score::posterior_covariance(levels, *jet.s2)};
+  return {score::posterior_mean(x, levels, jet.s1), score::posterior_covariance(levels, *jet.s2)};
 }
 
 at::Tensor Gaussian::standard_deviation() const {

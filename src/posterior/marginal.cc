@@ -1,4 +1,4 @@
-#include "src/posterior/marginal.h"
+#include "scorejet/marginal.h"
 
 #include <ATen/ATen.h>
 #include <torch/autograd.h>

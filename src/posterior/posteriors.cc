@@ -1,14 +1,15 @@
-#include "src/posterior/posteriors.h"
+#include "scorejet/posterior.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/components.h"
 #include "src/base/error.h"
 #include "src/linalg/block_eigen.h"
-#include "src/posterior/components.h"
-#include "src/score/autodiff_field.h"
+#include "src/posterior/parts.h"
 
 namespace scorejet::posterior {
 namespace {

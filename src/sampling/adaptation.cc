@@ -1,4 +1,4 @@
-#include "src/sampling/adaptation.h"
+#include "scorejet/chains.h"
 
 #include <ATen/ATen.h>
 

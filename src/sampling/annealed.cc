@@ -1,4 +1,4 @@
-#include "src/sampling/annealed.h"
+#include "scorejet/chains.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>

@@ -1,4 +1,4 @@
-#include "src/sampling/chain_file.h"
+#include "scorejet/chains.h"
 
 #include <ATen/ATen.h>
 

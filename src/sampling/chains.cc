@@ -1,4 +1,4 @@
-#include "src/sampling/chains.h"
+#include "scorejet/chains.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
@@ -6,6 +6,7 @@
 #include <map>
 
 #include "src/base/check.h"
+#include "src/sampling/noise.h"
 
 namespace scorejet::sampling {
 namespace {

@@ -1,4 +1,4 @@
-#include "src/sampling/comparison.h"
+#include "scorejet/diagnostics.h"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "src/sampling/diagnostics.h"
+#include "scorejet/diagnostics.h"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "src/sampling/kernel.h"
+#include "scorejet/kernel.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
@@ -7,6 +7,7 @@
 
 #include "src/base/check.h"
 #include "src/sampling/kernels/moves.h"
+#include "src/sampling/noise.h"
 
 namespace scorejet::sampling {
 

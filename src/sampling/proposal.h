@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "src/score/score_field.h"
+#include "scorejet/score_field.h"
 
 namespace scorejet::sampling {
 

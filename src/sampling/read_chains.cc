@@ -9,11 +9,11 @@
 #include <cmath>
 #include <string>
 
+#include "scorejet/chains.h"
 #include "src/base/error.h"
 #include "src/io/npy.h"
 #include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
-#include "src/sampling/chain_file.h"
 
 namespace scorejet::sampling {
 namespace {

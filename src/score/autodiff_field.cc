@@ -1,4 +1,4 @@
-#include "src/score/autodiff_field.h"
+#include "scorejet/autodiff_field.h"
 
 #include <ATen/ATen.h>
 #include <torch/autograd.h>

@@ -1,4 +1,4 @@
-#include "src/score/moments.h"
+#include "scorejet/tweedie.h"
 
 #include <ATen/ATen.h>
 

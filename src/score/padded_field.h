@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "src/score/score_field.h"
+#include "scorejet/score_field.h"
 
 namespace scorejet::score {
 

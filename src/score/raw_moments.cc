@@ -1,4 +1,4 @@
-#include "src/score/raw_moments.h"
+#include "scorejet/tweedie.h"
 
 #include <ATen/ATen.h>
 

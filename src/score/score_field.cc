@@ -1,4 +1,4 @@
-#include "src/score/score_field.h"
+#include "scorejet/score_field.h"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "src/score/torchscript_field.h"
+#include "scorejet/torchscript_field.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>

@@ -1,4 +1,4 @@
-#include "src/tasks/calibrate.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -7,10 +7,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scorejet/calibration.h"
+#include "scorejet/dataset.h"
 #include "src/base/error.h"
-#include "src/data/dataset.h"
 #include "src/io/atomic_file.h"
-#include "src/posterior/calibration_file.h"
 #include "src/tasks/calibrate_plots.h"
 #include "src/training/run_folder.h"
 

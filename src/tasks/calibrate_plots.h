@@ -5,8 +5,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "src/base/listener.h"
-#include "src/posterior/calibration.h"
+#include "scorejet/calibration.h"
+#include "scorejet/listener.h"
 
 namespace scorejet::tasks {
 

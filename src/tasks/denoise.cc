@@ -1,4 +1,4 @@
-#include "src/tasks/denoise.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
@@ -14,7 +14,11 @@
 #include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
 #include "src/report/picture_grid.h"
+#include "src/tasks/denoise_errors.h"
 #include "src/tasks/denoise_pictures.h"
+#include "src/tasks/denoiser.h"
+#include "src/tasks/error_bars.h"
+#include "src/training/run_folder.h"
 
 namespace scorejet::tasks {
 namespace {

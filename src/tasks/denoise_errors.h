@@ -9,16 +9,11 @@
 #include <optional>
 #include <string>
 
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
+#include "scorejet/tasks.h"
 #include "src/tasks/denoiser.h"
 
 namespace scorejet::tasks {
-
-// What was denoised: clean and noisy [N, D]; clean is undefined where it is not known.
-struct DenoisedInput {
-  at::Tensor clean, noisy;
-  double sigma = 0;
-};
 
 // The run's training set, or that of the data set whose test set the input is; none for files.
 std::optional<data::Dataset> training_set(const Denoiser& denoiser, const std::string& input);

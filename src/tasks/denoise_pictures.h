@@ -10,8 +10,9 @@
 #include <optional>
 #include <vector>
 
+#include "scorejet/tasks.h"
 #include "src/io/png.h"
-#include "src/tasks/denoise.h"
+#include "src/tasks/error_bars.h"
 
 namespace scorejet::tasks {
 

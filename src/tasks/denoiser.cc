@@ -4,9 +4,9 @@
 
 #include <filesystem>
 
+#include "scorejet/torchscript_field.h"
 #include "src/base/device.h"
 #include "src/base/error.h"
-#include "src/score/torchscript_field.h"
 
 namespace scorejet::tasks {
 namespace {

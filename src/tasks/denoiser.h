@@ -9,20 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "src/base/listener.h"
-#include "src/data/dataset.h"
-#include "src/posterior/posteriors.h"
-#include "src/training/run_folder.h"
+#include "scorejet/dataset.h"
+#include "scorejet/posterior.h"
+#include "scorejet/run.h"
+#include "scorejet/tasks.h"
 
 namespace scorejet::tasks {
-
-struct DenoiserRequest {
-  std::string run = {};             // a run folder, or empty:
-  std::string file = {};            // a TorchScript file, and
-  std::string predicts = {};        // what it gives: score, clean or noise
-  std::string covariance = "auto";  // auto, subspace or exact
-  std::string device = "auto";
-};
 
 struct Denoiser {
   std::shared_ptr<const score::ScoreField> field;

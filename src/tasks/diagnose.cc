@@ -1,4 +1,4 @@
-#include "src/tasks/diagnose.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -7,12 +7,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scorejet/dataset.h"
+#include "scorejet/diagnostics.h"
 #include "src/base/error.h"
-#include "src/data/dataset.h"
 #include "src/io/atomic_file.h"
 #include "src/report/plot.h"
-#include "src/sampling/comparison.h"
-#include "src/sampling/diagnostics.h"
 
 namespace scorejet::tasks {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scorejet/calibration.h"
 #include "src/base/error.h"
-#include "src/posterior/calibration_file.h"
 #include "src/training/run_folder.h"
 
 namespace scorejet::tasks {

@@ -9,17 +9,11 @@
 #include <optional>
 #include <vector>
 
-#include "src/posterior/calibration.h"
+#include "scorejet/calibration.h"
+#include "scorejet/tasks.h"
 #include "src/tasks/denoiser.h"
 
 namespace scorejet::tasks {
-
-struct ErrorBarOptions {
-  bool calibrated = false;
-  std::optional<double> level = {};  // of intervals; none: no intervals
-  std::vector<posterior::Recalibration> fitted =
-      {};  // where calibrated: open_error_bars() reads it
-};
 
 // Those at one sigma.
 struct ErrorBars {
@@ -41,14 +35,6 @@ ErrorBars error_bars_at(const ErrorBarOptions& options, double sigma);
 // The interval of each coordinate, [B, D], NaN where the variance is negative; undefined tensors
 // where no level was asked for. `result` has the temperature in it.
 posterior::Interval intervals(const ErrorBars& bars, const posterior::Posterior& result);
-
-// Of error bars and, where the clean x is known, of how they stood to it; with and without (raw)
-// the correction.
-struct ErrorBarFigures {
-  std::optional<double> temperature, level;
-  std::optional<double> variance_over_mse, variance_over_mse_raw;  // predicted over squared error
-  std::optional<double> coverage, coverage_raw;  // share of clean coordinates in their intervals
-};
 
 // `clean` may be undefined. `counted`: bool [D], the coordinates of coverage; undefined: all.
 ErrorBarFigures measure_error_bars(const ErrorBars& bars, const posterior::Posterior& result,

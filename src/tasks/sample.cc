@@ -1,4 +1,4 @@
-#include "src/tasks/sample.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -9,13 +9,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scorejet/chains.h"
 #include "src/base/error.h"
 #include "src/io/atomic_file.h"
 #include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
 #include "src/report/picture_grid.h"
-#include "src/sampling/annealed.h"
-#include "src/sampling/chain_file.h"
+#include "src/tasks/sample_target.h"
 
 namespace scorejet::tasks {
 namespace {

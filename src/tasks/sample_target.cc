@@ -5,13 +5,13 @@
 
 #include <filesystem>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/dataset.h"
+#include "scorejet/distribution.h"
+#include "scorejet/torchscript_field.h"
 #include "src/base/error.h"
 #include "src/base/noise.h"
 #include "src/base/seed.h"
-#include "src/data/dataset.h"
-#include "src/distributions/catalogue.h"
-#include "src/score/autodiff_field.h"
-#include "src/score/torchscript_field.h"
 #include "src/training/run_folder.h"
 
 namespace scorejet::tasks {

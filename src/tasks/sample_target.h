@@ -9,22 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "src/base/listener.h"
-#include "src/sampling/target.h"
+#include "scorejet/kernel.h"
+#include "scorejet/tasks.h"
 
 namespace scorejet::tasks {
-
-struct TargetRequest {
-  std::string name;                // run folder, density or file
-  std::string predicts = "score";  // TorchScript: score, clean or noise
-  std::string start = {};          // a file of starting points, or empty
-  std::string init = "data";       // data or noise, where `start` is empty
-  std::string device = "auto";     // of a run
-  double sigma = 0;
-  int64_t chains = 8;
-  uint64_t seed = 0;
-  int order = 1;  // of the scores that will be asked for
-};
 
 struct SampleTarget {
   sampling::Target target;

@@ -1,12 +1,13 @@
-#include "src/tasks/score.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 
 #include <cmath>
 
+#include "scorejet/dataset.h"
 #include "src/base/check.h"
-#include "src/data/dataset.h"
 #include "src/io/npy.h"
+#include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
 #include "src/training/run_folder.h"
 
@@ -15,16 +16,16 @@ namespace {
 
 // s2 as arrays, in the structure asked for. A coarser one than the model's is refused: it would
 // silently drop part of s2 (diagonal of low rank is the exception: the diagonal itself).
-void put_s2(io::NamedArrays& arrays, const linalg::SymmetricOperator& s2, const std::string& text) {
+void put_s2(ScoreArrays& arrays, const linalg::SymmetricOperator& s2, const std::string& text) {
   using linalg::Structure;
   const Structure wanted = text.empty() ? s2.structure() : linalg::parse_structure(text);
   if (wanted == Structure::kDense) {
-    arrays["s2"] = io::from_tensor(s2.dense());
+    arrays["s2"] = s2.dense();
   } else if (wanted == Structure::kDiagonal) {
-    arrays["s2_diagonal"] = io::from_tensor(s2.diagonal());
+    arrays["s2_diagonal"] = s2.diagonal();
   } else if (s2.structure() == Structure::kLowRank) {
-    arrays["s2_a"] = io::from_tensor(s2.diagonal_part());
-    arrays["s2_b"] = io::from_tensor(s2.factor());
+    arrays["s2_a"] = s2.diagonal_part();
+    arrays["s2_b"] = s2.factor();
   } else {
     base::fail_argument("score", "--structure low_rank needs a low-rank model; this one is {}",
                         linalg::structure_name(s2.structure()));
@@ -32,7 +33,7 @@ void put_s2(io::NamedArrays& arrays, const linalg::SymmetricOperator& s2, const 
 }
 
 // s3 likewise. The dense tensor has D³ numbers a point: it is made only where asked for.
-void put_s3(io::NamedArrays& arrays, const linalg::SymmetricTensor& s3, const std::string& text) {
+void put_s3(ScoreArrays& arrays, const linalg::SymmetricTensor& s3, const std::string& text) {
   using linalg::Structure;
   const Structure wanted = text.empty() ? s3.structure() : linalg::parse_structure(text);
   if (wanted == Structure::kDense) {
@@ -45,13 +46,13 @@ void put_s3(io::NamedArrays& arrays, const linalg::SymmetricTensor& s3, const st
                           "points of D = {}, {:g} (use low_rank, diagonal or --direction)",
                           kMaxNumbers, s3.batch(), s3.dim(), numbers);
     }
-    arrays["s3"] = io::from_tensor(s3.dense());
+    arrays["s3"] = s3.dense();
   } else if (wanted == Structure::kDiagonal) {
-    arrays["s3_diagonal"] = io::from_tensor(s3.diagonal());
+    arrays["s3_diagonal"] = s3.diagonal();
   } else if (s3.structure() == Structure::kLowRank) {
-    arrays["s3_c"] = io::from_tensor(s3.diagonal_part());
-    arrays["s3_gamma"] = io::from_tensor(s3.weights());
-    arrays["s3_w"] = io::from_tensor(s3.factor());
+    arrays["s3_c"] = s3.diagonal_part();
+    arrays["s3_gamma"] = s3.weights();
+    arrays["s3_w"] = s3.factor();
   } else {
     base::fail_argument("score", "--structure low_rank needs a low-rank s3; this one is {}",
                         linalg::structure_name(s3.structure()));
@@ -85,7 +86,7 @@ void check_score_order(const ScoreOptions& o, const training::Run& run) {
 
 }  // namespace
 
-io::NamedArrays score(const ScoreOptions& o, const base::Listener& listener) {
+ScoreArrays score(const ScoreOptions& o, const base::Listener& listener) {
   const training::Run run = training::load_run(o.run, o.device);
   const data::Dataset points = data::load_file(o.points);
   listener.on_notice(points.notice);
@@ -94,16 +95,18 @@ io::NamedArrays score(const ScoreOptions& o, const base::Listener& listener) {
   at::NoGradGuard no_grad;
   const scorejet::score::Jet jet = run.model->evaluate(x, o.sigma, o.order);
   listener.on_notice(training::sigma_notice(run, o.sigma));
-  io::NamedArrays arrays;
-  arrays["s1"] = io::from_tensor(jet.s1);
+  ScoreArrays arrays;
+  arrays["s1"] = jet.s1;
   if (jet.s2) put_s2(arrays, *jet.s2, o.structure);
   if (jet.s3 && o.direction.empty()) put_s3(arrays, *jet.s3, o.structure);
   if (jet.s3 && !o.direction.empty()) {
     const at::Tensor v = read_direction(o.direction, x);
-    arrays["s3_vv"] = io::from_tensor(jet.s3->apply(v));
-    arrays["s3_vvv"] = io::from_tensor(jet.s3->cubic_form(v));
+    arrays["s3_vv"] = jet.s3->apply(v);
+    arrays["s3_vvv"] = jet.s3->cubic_form(v);
   }
-  io::write_npz(o.out, arrays);
+  io::NamedArrays file;
+  for (const auto& [name, values] : arrays) file[name] = io::from_tensor(values);
+  io::write_npz(o.out, file);
   return arrays;
 }
 

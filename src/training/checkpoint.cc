@@ -9,6 +9,7 @@
 #include "src/base/error.h"
 #include "src/io/safetensors.h"
 #include "src/io/tensor_bridge.h"
+#include "src/nets/network.h"
 #include "src/training/given_first.h"
 
 namespace scorejet::training {

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run_config.h"
 #include "src/training/noisy_batch.h"
-#include "src/training/run_config.h"
 
 namespace scorejet::training {
 

@@ -6,6 +6,7 @@
 
 #include "src/base/error.h"
 #include "src/base/seed.h"
+#include "src/nets/network.h"
 #include "src/training/optimiser.h"
 
 namespace scorejet::training {

@@ -1,6 +1,6 @@
 // Training of a score model in memory at one noise level, on whatever samples the caller draws: the
 // loop that experiments and causal orders share. A run with a folder, checkpoints and resume is
-// trainer.h.
+// scorejet/run.h.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -9,13 +9,13 @@
 #include <cstdint>
 #include <functional>
 
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 #include "src/training/step.h"
 
 namespace scorejet::training {
 
 struct FitOptions {
-  LossOptions loss;  // no clipping: it was found to slow every order down
+  objectives::LossOptions loss;  // no clipping: it was found to slow every order down
   double sigma = 0.1;
   int64_t steps = 1000;
   int64_t batch = 256;

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "src/data/dataset.h"
-#include "src/score/torchscript_field.h"
-#include "src/training/run_config.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run_config.h"
+#include "scorejet/torchscript_field.h"
 
 namespace scorejet::training {
 

@@ -1,4 +1,5 @@
 #include "src/training/gradient_bounds.h"
+#include "src/nets/network.h"
 
 #include <ATen/ATen.h>
 

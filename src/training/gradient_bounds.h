@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 #include "src/training/flat_parameters.h"
 #include "src/training/optimiser.h"
 

@@ -24,7 +24,7 @@ double widened(double bound, double untrained) {
 }
 
 // The settings that tame an order, the likeliest first.
-std::string advice(int order, const LossOptions& options) {
+std::string advice(int order, const objectives::LossOptions& options) {
   if (order == 1) return "lower train.learning_rate or train.clip_norm";
   const std::string rest = fmt::format("lower train.learning_rate, train.clip_norm or loss.{}",
                                        order == 2 ? "gamma" : "gamma3");
@@ -56,7 +56,7 @@ LossBounds held_out_bounds(const models::ScoreModel& model, double sigma,
 
 std::optional<Violation> find_violation(const LossBounds& bounds, const StepLosses& losses,
                                         const models::ScoreModel& model,
-                                        const LossOptions& options) {
+                                        const objectives::LossOptions& options) {
   const double values[] = {losses.first, losses.second, losses.third};
   const double limits[] = {bounds.first, bounds.second, bounds.third};
   for (int order = model.learns_first() ? 1 : 2; order <= model.max_order(); ++order) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 #include "src/training/step.h"
 
 namespace scorejet::training {
@@ -41,6 +41,6 @@ struct Violation {
 // model has not.
 std::optional<Violation> find_violation(const LossBounds& bounds, const StepLosses& losses,
                                         const models::ScoreModel& model,
-                                        const LossOptions& options);
+                                        const objectives::LossOptions& options);
 
 }  // namespace scorejet::training

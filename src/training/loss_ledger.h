@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 #include "src/training/step.h"
 
 namespace scorejet::training {

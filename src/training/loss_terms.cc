@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "scorejet/autodiff_field.h"
+#include "src/objectives/denoising.h"
 #include "src/objectives/likelihood.h"
 #include "src/objectives/sketch.h"
 #include "src/objectives/third_order.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::training {
 namespace {
@@ -18,14 +19,14 @@ using linalg::SymmetricOperator;
 using models::ScoreModel;
 
 // Control variates look at the clean x; the sketch has none.
-Evaluations::Points choose_points(const LossOptions& options, int order) {
+Evaluations::Points choose_points(const objectives::LossOptions& options, int order) {
   using Points = Evaluations::Points;
   if (!options.variance_reduction) return Points::kPlus;
   const bool clean = order >= 2 && options.form != objectives::Form::kSketch;
   return clean ? Points::kPairAndClean : Points::kPair;
 }
 
-bool needs_products(const LossOptions& options) {
+bool needs_products(const objectives::LossOptions& options) {
   return options.form == objectives::Form::kSketch || options.leading > 0;
 }
 
@@ -42,7 +43,8 @@ at::Tensor relative_weights(const SymmetricOperator& s2, const at::Tensor& sigma
 
 }  // namespace
 
-bool reduces_variance(const ScoreModel& model, const LossOptions& options, double sigma) {
+bool reduces_variance(const ScoreModel& model, const objectives::LossOptions& options,
+                      double sigma) {
   const int order = model.max_order();
   const bool looks_at_clean =
       order >= 3 || (order >= 2 && options.form != objectives::Form::kSketch);
@@ -51,7 +53,8 @@ bool reduces_variance(const ScoreModel& model, const LossOptions& options, doubl
   return objectives::variate_coefficient(model.noise_share(level)).item<double>() > 0;
 }
 
-LossTerms::LossTerms(const ScoreModel& model, const LossOptions& options, const NoisyBatch& batch)
+LossTerms::LossTerms(const ScoreModel& model, const objectives::LossOptions& options,
+                     const NoisyBatch& batch)
     : model_(model),
       options_(options),
       batch_(batch),

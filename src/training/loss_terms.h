@@ -7,8 +7,9 @@
 #include <cstdint>
 #include <optional>
 
-#include "src/models/score_model.h"
-#include "src/training/loss_options.h"
+#include "scorejet/loss_options.h"
+#include "scorejet/score_model.h"
+#include "src/nets/network.h"
 #include "src/training/noisy_batch.h"
 
 namespace scorejet::training {
@@ -16,7 +17,8 @@ namespace scorejet::training {
 // Whether variance reduction does anything for samples with at least so much noise: not where its
 // control variates have faded out (objectives::variate_coefficient). Without clean points it always
 // does, if it is on. Waits for the device.
-bool reduces_variance(const models::ScoreModel& model, const LossOptions& options, double sigma);
+bool reduces_variance(const models::ScoreModel& model, const objectives::LossOptions& options,
+                      double sigma);
 
 // Vectors at each noisy point, and Jᵀ times them, [N', m, D]: first those of the sketch form, then
 // those of the leading directions.
@@ -34,7 +36,8 @@ struct JacobianProducts {
 // three arguments.
 class LossTerms {
  public:
-  LossTerms(const models::ScoreModel& model, const LossOptions& options, const NoisyBatch& batch);
+  LossTerms(const models::ScoreModel& model, const objectives::LossOptions& options,
+            const NoisyBatch& batch);
 
   at::Tensor first() const;
   at::Tensor second() const;  // of models that have it, as the next
@@ -42,7 +45,7 @@ class LossTerms {
   void forget_second() { s2_.reset(); }  // for memory: once no order needs s2 any more
 
   // While gradients are recorded: the features and the leaves that stand for them.
-  const nets::Network::Features& features() const { return features_; }
+  const nets::Features& features() const { return features_; }
   const at::Tensor& first_leaf() const { return first_leaf_; }
   const at::Tensor& second_leaf() const { return second_leaf_; }
 
@@ -58,11 +61,11 @@ class LossTerms {
   score::Jet clean_jet(const at::Tensor& s1, const linalg::SymmetricOperator& s2) const;
 
   const models::ScoreModel& model_;
-  const LossOptions& options_;
+  const objectives::LossOptions& options_;
   const NoisyBatch& batch_;
   Evaluations points_;
   at::Tensor scale_;  // what the preconditioner leaves to explain, [B]
-  nets::Network::Features features_;
+  nets::Features features_;
   at::Tensor first_leaf_, second_leaf_;
   at::Tensor s1_;
   std::optional<linalg::SymmetricOperator> s2_;

@@ -3,10 +3,10 @@
 
 #include <memory>
 
-#include "src/data/dataset.h"
-#include "src/models/score_model.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run_config.h"
+#include "scorejet/score_model.h"
 #include "src/training/given_first.h"
-#include "src/training/run_config.h"
 
 namespace scorejet::training {
 

@@ -1,4 +1,4 @@
-#include "src/training/run_config.h"
+#include "scorejet/run_config.h"
 
 #include <toml++/toml.h>
 

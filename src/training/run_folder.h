@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "src/data/dataset.h"
-#include "src/models/score_model.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run.h"
+#include "scorejet/score_model.h"
 #include "src/training/checkpoint.h"
-#include "src/training/run_config.h"
 #include "src/training/step.h"
 
 namespace scorejet::training {
@@ -53,17 +53,5 @@ class RunFolder {
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
   std::filesystem::path path_;
 };
-
-// A trained run, ready to use.
-struct Run {
-  RunConfig config;
-  std::unique_ptr<models::ScoreModel> model;  // averaged weights
-  double train_seconds = 0;
-  int64_t step = 0;
-};
-Run load_run(const std::filesystem::path& path, const std::string& device);
-
-// What to tell a user who evaluates the run at a sigma it was not trained on; "" when it was.
-std::string sigma_notice(const Run& run, double sigma);
 
 }  // namespace scorejet::training

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "src/data/dataset.h"
-#include "src/training/run_config.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run_config.h"
 
 namespace scorejet::training {
 

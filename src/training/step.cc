@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "src/nets/network.h"
 #include "src/training/gradient_bounds.h"
 #include "src/training/loss_terms.h"
 
@@ -33,8 +34,9 @@ at::Tensor stack_losses(const PendingLosses& losses, const GroupNorms& norms,
 }
 
 // From the leaves of orders 1 and 2, whose gradients are known, through the features.
-void pass_to_trunk(const ScoreModel& model, const LossOptions& options, const LossTerms& terms) {
-  const nets::Network::Features& features = terms.features();
+void pass_to_trunk(const ScoreModel& model, const objectives::LossOptions& options,
+                   const LossTerms& terms) {
+  const nets::Features& features = terms.features();
   const at::Tensor first = terms.first_leaf().grad(), second = terms.second_leaf().grad();
   if (!model.learns_first()) {
     torch::autograd::backward({features.second}, {second});
@@ -48,8 +50,9 @@ void pass_to_trunk(const ScoreModel& model, const LossOptions& options, const Lo
   }
 }
 
-void add_third_gradient(const ScoreModel& model, const LossOptions& options, const at::Tensor& loss,
-                        const ParameterGroups& groups, const at::Tensor& gradients) {
+void add_third_gradient(const ScoreModel& model, const objectives::LossOptions& options,
+                        const at::Tensor& loss, const ParameterGroups& groups,
+                        const at::Tensor& gradients) {
   if (!model.options().network.share_trunk) {
     torch::autograd::backward({loss}, {}, c10::nullopt, false, model.network().own_parameters(3));
     return;
@@ -61,7 +64,7 @@ void add_third_gradient(const ScoreModel& model, const LossOptions& options, con
 }
 
 // The gradient of all orders, within bounds (1) and (2).
-PendingLosses accumulate_losses(const ScoreModel& model, const LossOptions& options,
+PendingLosses accumulate_losses(const ScoreModel& model, const objectives::LossOptions& options,
                                 const NoisyBatch& batch, const ParameterGroups& groups,
                                 const at::Tensor& gradients) {
   const int order = model.max_order();
@@ -92,7 +95,7 @@ PendingLosses accumulate_losses(const ScoreModel& model, const LossOptions& opti
 
 }  // namespace
 
-StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
+StepLosses evaluate_losses(const ScoreModel& model, const objectives::LossOptions& options,
                            const NoisyBatch& batch) {
   at::NoGradGuard no_grad;
   const int order = model.max_order();
@@ -105,7 +108,7 @@ StepLosses evaluate_losses(const ScoreModel& model, const LossOptions& options,
   return losses;
 }
 
-at::Tensor compute_gradients(const ScoreModel& model, const LossOptions& options,
+at::Tensor compute_gradients(const ScoreModel& model, const objectives::LossOptions& options,
                              const NoisyBatch& batch, const FlatParameters& parameters,
                              std::vector<GradientScale>& clips, const ReduceGradients& reduce) {
   const at::Tensor gradients = parameters.gradients();
@@ -123,7 +126,7 @@ StepLosses read_losses(const at::Tensor& values) {
   return {at[0], at[1], at[2], at[3], at[4], at[5]};
 }
 
-StepLosses accumulate_gradients(const ScoreModel& model, const LossOptions& options,
+StepLosses accumulate_gradients(const ScoreModel& model, const objectives::LossOptions& options,
                                 const NoisyBatch& batch, const FlatParameters& parameters) {
   std::vector<GradientScale> clips;
   const at::Tensor losses = compute_gradients(model, options, batch, parameters, clips);

@@ -8,9 +8,9 @@
 #include <functional>
 #include <vector>
 
-#include "src/models/score_model.h"
+#include "scorejet/loss_options.h"
+#include "scorejet/score_model.h"
 #include "src/training/flat_parameters.h"
-#include "src/training/loss_options.h"
 #include "src/training/noisy_batch.h"
 #include "src/training/optimiser.h"
 
@@ -27,7 +27,7 @@ struct StepLosses {
 };
 
 // The weighted losses without gradients: for validation.
-StepLosses evaluate_losses(const models::ScoreModel& model, const LossOptions& options,
+StepLosses evaluate_losses(const models::ScoreModel& model, const objectives::LossOptions& options,
                            const NoisyBatch& batch);
 
 // Called with the whole gradient [P] before it is clipped, to change it in place: copies of a model
@@ -49,15 +49,17 @@ using ReduceGradients = std::function<void(const at::Tensor& gradients)>;
 // nothing is read from there, so that on an accelerator the step goes on while they are computed,
 // but for the error flags of the sketch's small eigendecompositions. (The likelihood's checks read
 // on the CPU alone.)
-at::Tensor compute_gradients(const models::ScoreModel& model, const LossOptions& options,
-                             const NoisyBatch& batch, const FlatParameters& parameters,
-                             std::vector<GradientScale>& clips, const ReduceGradients& reduce = {});
+at::Tensor compute_gradients(const models::ScoreModel& model,
+                             const objectives::LossOptions& options, const NoisyBatch& batch,
+                             const FlatParameters& parameters, std::vector<GradientScale>& clips,
+                             const ReduceGradients& reduce = {});
 
 // Waits for them. values [6], as compute_gradients returns them.
 StepLosses read_losses(const at::Tensor& values);
 
 // Both, with the third bound applied to the gradients as well: a step without an optimiser.
-StepLosses accumulate_gradients(const models::ScoreModel& model, const LossOptions& options,
-                                const NoisyBatch& batch, const FlatParameters& parameters);
+StepLosses accumulate_gradients(const models::ScoreModel& model,
+                                const objectives::LossOptions& options, const NoisyBatch& batch,
+                                const FlatParameters& parameters);
 
 }  // namespace scorejet::training

@@ -1,4 +1,4 @@
-#include "src/training/trainer.h"
+#include "scorejet/run.h"
 
 #include <ATen/ATen.h>
 
@@ -9,6 +9,7 @@
 
 #include "src/base/device.h"
 #include "src/base/error.h"
+#include "src/nets/network.h"
 #include "src/training/checkpoint.h"
 #include "src/training/draw.h"
 #include "src/training/given_first.h"
@@ -26,8 +27,8 @@ namespace {
 constexpr int64_t kMetricsEvery = 20;        // steps between lines of metrics.jsonl
 constexpr int64_t kValidationSamples = 512;  // held-out samples a validation uses
 
-LossOptions loss_options(const RunConfig& config) {
-  LossOptions options = config.loss;
+objectives::LossOptions loss_options(const RunConfig& config) {
+  objectives::LossOptions options = config.loss;
   options.sigma_reference = config.noise.largest();
   return options;
 }
@@ -35,7 +36,8 @@ LossOptions loss_options(const RunConfig& config) {
 // Mean losses over a fixed held-out set with fixed noise, by the averaged weights.
 class Validator {
  public:
-  Validator(const RunConfig& config, const LossOptions& options, const data::Dataset& validation)
+  Validator(const RunConfig& config, const objectives::LossOptions& options,
+            const data::Dataset& validation)
       : options_(options) {
     const int64_t count = std::min(validation.size(), kValidationSamples);
     const int64_t size = std::min<int64_t>(count, 128);
@@ -58,7 +60,7 @@ class Validator {
   }
 
  private:
-  LossOptions options_;
+  objectives::LossOptions options_;
   std::vector<NoisyBatch> batches_;
 };
 
@@ -119,7 +121,7 @@ class Trainer {
     bool report, validate, save;
   };
 
-  LossOptions settle_losses();  // also moves the model to the device
+  objectives::LossOptions settle_losses();  // also moves the model to the device
   TrainingState open_folder();
   NoisyBatch draw(int64_t step) const;
   double step();  // returns the learning rate
@@ -145,7 +147,7 @@ class Trainer {
   GivenFirst given_;
   std::unique_ptr<models::ScoreModel> model_;
   RunFolder folder_;
-  LossOptions loss_;
+  objectives::LossOptions loss_;
   Validator validator_;
   LossBounds bounds_, held_out_bounds_;
   FlatParameters parameters_;
@@ -180,7 +182,7 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options)
       start_(state_.adam.step),
       begin_(Clock::now()) {}
 
-LossOptions Trainer::settle_losses() {
+objectives::LossOptions Trainer::settle_losses() {
   model_->to(device_);
   settle_variance_reduction(config_, *model_, notices_);
   return loss_options(config_);

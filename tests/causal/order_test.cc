@@ -1,6 +1,6 @@
 // Causal orders: the random models against automatic differentiation, the criterion with the exact
 // curvature, and the learned curvature on seeded models.
-#include "src/causal/order.h"
+#include "scorejet/causal_order.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

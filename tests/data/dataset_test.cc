@@ -1,6 +1,6 @@
 // Data sets as users have them: each format's shape and scale, what is refused, and verified
 // fetching.
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

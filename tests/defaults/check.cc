@@ -6,12 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scorejet/run.h"
 #include "src/base/seed.h"
 #include "src/io/atomic_file.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
 #include "src/training/run_folder.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::defaults {

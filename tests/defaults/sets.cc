@@ -6,10 +6,10 @@
 #include <functional>
 #include <utility>
 
+#include "scorejet/dataset.h"
+#include "scorejet/distribution.h"
 #include "src/base/error.h"
 #include "src/base/seed.h"
-#include "src/data/dataset.h"
-#include "src/distributions/catalogue.h"
 
 namespace scorejet::defaults {
 namespace {

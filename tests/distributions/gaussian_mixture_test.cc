@@ -1,4 +1,4 @@
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
 
 #include <gtest/gtest.h>
 

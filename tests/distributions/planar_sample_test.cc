@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "scorejet/distribution.h"
 #include "src/base/seed.h"
-#include "src/distributions/catalogue.h"
 
 namespace scorejet::distributions {
 namespace {

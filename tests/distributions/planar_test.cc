@@ -6,11 +6,11 @@
 #include <cmath>
 #include <functional>
 
+#include "scorejet/distribution.h"
+#include "scorejet/gaussian_mixture.h"
 #include "src/base/seed.h"
 #include "src/distributions/blurred_curve.h"
-#include "src/distributions/catalogue.h"
 #include "src/distributions/conditional_gaussian.h"
-#include "src/distributions/gaussian_mixture.h"
 #include "tests/distributions/autodiff_jet.h"
 
 namespace scorejet::distributions {

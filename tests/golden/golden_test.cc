@@ -8,6 +8,7 @@
 #include "src/io/npz.h"
 #include "src/io/safetensors.h"
 #include "src/io/tensor_bridge.h"
+#include "src/nets/network.h"
 #include "src/training/checkpoint.h"
 #include "src/training/flat_parameters.h"
 #include "src/training/run_folder.h"

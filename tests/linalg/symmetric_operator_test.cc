@@ -1,5 +1,5 @@
 // Operators against dense algebra in float64, for each structure.
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Third-order tensors of every structure against dense D³ algebra, float64.
-#include "src/linalg/symmetric_tensor.h"
+#include "scorejet/symmetric_tensor.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,10 @@
 // The parameterisations: positive by construction at every σ, bounded factors, shapes, refusals.
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "src/nets/network.h"
 #include "tests/scratch.h"
 
 namespace scorejet::models {

@@ -7,7 +7,7 @@
 #include <torch/autograd.h>
 #include <torch/utils.h>
 
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
 
 namespace scorejet::objectives {
 namespace {

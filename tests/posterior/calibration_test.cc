@@ -1,5 +1,5 @@
 // Calibration on posteriors that are exact, too narrow or of the wrong shape.
-#include "src/posterior/calibration.h"
+#include "scorejet/calibration.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,11 +7,10 @@
 
 #include <cmath>
 
+#include "scorejet/gaussian_mixture.h"
 #include "src/base/noise.h"
-#include "src/distributions/gaussian_mixture.h"
 #include "src/io/atomic_file.h"
 #include "src/linalg/lanczos.h"
-#include "src/posterior/calibration_file.h"
 #include "tests/scratch.h"
 
 namespace scorejet::posterior {

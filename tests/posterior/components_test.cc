@@ -1,5 +1,5 @@
 // Components from products with the Jacobian against eigh of the exact covariance.
-#include "src/posterior/components.h"
+#include "scorejet/components.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,10 +7,11 @@
 
 #include <cmath>
 
-#include "src/distributions/gaussian_mixture.h"
-#include "src/models/score_model.h"
-#include "src/posterior/gaussian.h"
-#include "src/score/autodiff_field.h"
+#include "scorejet/autodiff_field.h"
+#include "scorejet/gaussian.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/score_model.h"
+#include "src/nets/network.h"
 
 namespace scorejet::posterior {
 namespace {

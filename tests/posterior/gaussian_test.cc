@@ -1,5 +1,5 @@
 // Every operation of the Gaussian posterior against dense float64 algebra, for all structures.
-#include "src/posterior/gaussian.h"
+#include "scorejet/gaussian.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/posterior.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
-#include "src/posterior/denoise.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::posterior {
 namespace {

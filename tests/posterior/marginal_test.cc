@@ -1,5 +1,5 @@
 // Cumulants along a direction and the density they imply, against a mixture's exact posterior.
-#include "src/posterior/marginal.h"
+#include "scorejet/marginal.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -12,8 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "src/distributions/gaussian_mixture.h"
-#include "src/models/score_model.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/score_model.h"
+#include "src/nets/network.h"
 
 namespace scorejet::posterior {
 namespace {

@@ -1,12 +1,12 @@
 // Posteriors of a long batch by each way to a covariance, on a Gaussian, where all are exact.
-#include "src/posterior/posteriors.h"
+#include "scorejet/posterior.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "scorejet/gaussian_mixture.h"
 #include "src/base/noise.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
 #include "tests/scratch.h"
 
 namespace scorejet::posterior {

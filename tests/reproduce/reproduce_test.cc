@@ -9,7 +9,7 @@
 #include "reproduce/shared/fit.h"
 #include "reproduce/shared/table.h"
 #include "reproduce/shared/workers.h"
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
 #include "src/io/atomic_file.h"
 #include "tests/scratch.h"
 

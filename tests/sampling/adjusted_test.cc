@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "src/sampling/chains.h"
+#include "scorejet/chains.h"
 #include "src/sampling/proposal.h"
 #include "tests/sampling/two_modes.h"
 

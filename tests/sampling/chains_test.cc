@@ -1,5 +1,5 @@
 // Chains in the long run: faults stop one chain and leave the others, and annealed chains generate.
-#include "src/sampling/chains.h"
+#include "scorejet/chains.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "src/base/seed.h"
-#include "src/sampling/annealed.h"
 #include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {

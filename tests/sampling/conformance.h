@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "src/sampling/kernel.h"
+#include "scorejet/kernel.h"
 
 namespace scorejet::sampling {
 

@@ -8,11 +8,10 @@
 
 #include <cmath>
 
+#include "scorejet/autodiff_field.h"
+#include "scorejet/chains.h"
 #include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
-#include "src/sampling/annealed.h"
-#include "src/sampling/chain_file.h"
-#include "src/score/autodiff_field.h"
 #include "tests/sampling/two_modes.h"
 #include "tests/scratch.h"
 

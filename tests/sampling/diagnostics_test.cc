@@ -1,5 +1,5 @@
 // Convergence diagnostics against R's posterior, exact answers and their contracts; modes; energy.
-#include "src/sampling/diagnostics.h"
+#include "scorejet/diagnostics.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,6 @@
 #include <limits>
 #include <numbers>
 
-#include "src/sampling/comparison.h"
 #include "tests/scratch.h"
 
 namespace scorejet::sampling {

@@ -1,12 +1,13 @@
 // Unadjusted kernels: Ozaki is exact on a Gaussian for every step size and structure, Langevin has
 // the bias that theory gives it. What every kernel must do: conformance_test.cc.
-#include "src/sampling/kernel.h"
+#include "scorejet/kernel.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "src/sampling/chains.h"
+#include "scorejet/chains.h"
+#include "src/sampling/noise.h"
 #include "tests/sampling/two_modes.h"
 
 namespace scorejet::sampling {

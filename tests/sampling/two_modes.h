@@ -5,9 +5,9 @@
 
 #include <cmath>
 
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/kernel.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
-#include "src/sampling/target.h"
 
 namespace scorejet::sampling {
 

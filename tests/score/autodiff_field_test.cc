@@ -1,12 +1,13 @@
 // Differentiating an exact first-order score gives the exact second-order one.
-#include "src/score/autodiff_field.h"
+#include "scorejet/autodiff_field.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "src/distributions/gaussian_mixture.h"
-#include "src/models/score_model.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/score_model.h"
+#include "src/nets/network.h"
 
 namespace scorejet::score {
 namespace {

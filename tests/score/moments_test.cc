@@ -1,12 +1,12 @@
 // Tweedie's mean and covariance on a Gaussian mixture against exact posterior sums.
-#include "src/score/moments.h"
+#include "scorejet/tweedie.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 #include <torch/utils.h>
 
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
 
 namespace scorejet::score {
 namespace {

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "src/models/score_model.h"
+#include "scorejet/score_model.h"
+#include "src/nets/network.h"
 #include "tests/scratch.h"
 
 namespace scorejet {

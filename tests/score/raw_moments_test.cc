@@ -1,13 +1,13 @@
 // Cumulants, raw moments by set partitions and the paper's recursion agree with each other and with
 // exact posterior sums on a mixture, to order 4.
-#include "src/score/raw_moments.h"
+#include "scorejet/tweedie.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 #include <torch/utils.h>
 
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
 
 namespace scorejet::score {
 namespace {

@@ -1,13 +1,13 @@
 // A score that someone else trained, read from a TorchScript file.
-#include "src/score/torchscript_field.h"
+#include "scorejet/torchscript_field.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/script.h>
 
+#include "scorejet/autodiff_field.h"
 #include "src/io/atomic_file.h"
-#include "src/score/autodiff_field.h"
 #include "tests/scratch.h"
 
 namespace scorejet::score {

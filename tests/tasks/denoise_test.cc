@@ -1,5 +1,5 @@
 // Denoising, calibrating and scoring as calls: the arrays of the command, and what a stop leaves.
-#include "src/tasks/denoise.h"
+#include "scorejet/tasks.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,6 @@
 #include "src/io/npz.h"
 #include "src/io/png.h"
 #include "src/io/tensor_bridge.h"
-#include "src/tasks/calibrate.h"
-#include "src/tasks/score.h"
 #include "tests/command.h"
 
 namespace scorejet::tasks {
@@ -113,12 +111,12 @@ TEST(DenoiseTask, GivesTheArraysOfTheCommand) {
 TEST(DenoiseTask, ScoresAreThoseOfTheCommand) {
   const Scratch scratch;
   const fs::path run = golden_copy(scratch, "mlp_third");
-  const io::NamedArrays arrays = score({.run = run,
-                                        .points = scratch / "points.npy",
-                                        .out = scratch / "called.npz",
-                                        .device = "cpu",
-                                        .sigma = 0.3,
-                                        .order = 3});
+  const ScoreArrays arrays = score({.run = run,
+                                    .points = scratch / "points.npy",
+                                    .out = scratch / "called.npz",
+                                    .device = "cpu",
+                                    .sigma = 0.3,
+                                    .order = 3});
   const auto outcome =
       testing::run(scratch, "score " + run.string() + " " + (scratch / "points.npy").string() +
                                 " --sigma 0.3 --order 3 --device cpu --out " +

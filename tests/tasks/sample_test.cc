@@ -1,13 +1,12 @@
 // Sampling and diagnosing as calls: what comes back, what is told on the way, and what an earlier
 // release left unfinished.
-#include "src/tasks/sample.h"
+#include "scorejet/tasks.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "src/io/atomic_file.h"
-#include "src/tasks/diagnose.h"
 #include "tests/scratch.h"
 
 namespace scorejet::tasks {

@@ -5,11 +5,11 @@
 
 #include <cmath>
 
-#include "src/data/dataset.h"
+#include "scorejet/dataset.h"
+#include "scorejet/run.h"
+#include "scorejet/run_config.h"
 #include "src/io/atomic_file.h"
 #include "src/training/draw.h"
-#include "src/training/run_config.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

@@ -11,6 +11,7 @@
 #include "src/linalg/lanczos.h"
 #include "src/linalg/matrix_function.h"
 #include "src/linalg/row_squares.h"
+#include "src/nets/network.h"
 #include "src/training/optimiser.h"
 #include "src/training/step.h"
 
@@ -38,7 +39,8 @@ at::Tensor step_and_posterior(const std::string& kind) {
   const NoisyBatch batch{at::randn({4, 64}), at::randn({4, 64}), at::full({4}, 0.4)};
   AdamState adam = make_adam_state(parameters.values());
   std::vector<GradientScale> clips;
-  const at::Tensor losses = compute_gradients(model, LossOptions{}, batch, parameters, clips);
+  const at::Tensor losses =
+      compute_gradients(model, objectives::LossOptions{}, batch, parameters, clips);
   const at::Tensor gradients = parameters.gradients().clone();
   // Adam's step divides by the gradient's size: from the same gradient, or rounding is enlarged.
   adam_step(adam, parameters.values(), at::ones_like(gradients) * 0.5, 1e-2, 0.9, clips);

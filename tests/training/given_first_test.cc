@@ -8,13 +8,14 @@
 #include <torch/script.h>
 #include <torch/utils.h>
 
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/run.h"
 #include "src/base/seed.h"
-#include "src/distributions/gaussian_mixture.h"
 #include "src/io/npy.h"
 #include "src/io/safetensors.h"
 #include "src/io/tensor_bridge.h"
+#include "src/nets/network.h"
 #include "src/training/run_folder.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {
@@ -146,7 +147,8 @@ TEST(GivenFirst, IsEvaluatedOncePerBatchWithoutAutogradAndTheTrunkIsOrderTwos) {
             models::ScoreModel model(options, at::zeros({16}), at::ones({16}), first);
             FlatParameters parameters(model.network());
             const NoisyBatch batch{at::randn({4, 16}), at::randn({4, 16}), at::full({4}, 0.4)};
-            const LossOptions loss{.form = form, .variance_reduction = reduced, .clip_norm = 1e30};
+            const objectives::LossOptions loss{
+                .form = form, .variance_reduction = reduced, .clip_norm = 1e30};
             const StepLosses step = accumulate_gradients(model, loss, batch, parameters);
             const bool sketch = form == objectives::Form::kSketch;
             const std::string which =

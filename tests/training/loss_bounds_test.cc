@@ -8,10 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "scorejet/run.h"
 #include "src/io/atomic_file.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

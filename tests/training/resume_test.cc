@@ -4,14 +4,14 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
+#include "scorejet/posterior.h"
+#include "scorejet/run.h"
 #include "src/io/atomic_file.h"
 #include "src/io/npy.h"
 #include "src/io/safetensors.h"
 #include "src/io/tensor_bridge.h"
-#include "src/posterior/denoise.h"
 #include "src/training/checkpoint.h"
 #include "src/training/run_folder.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

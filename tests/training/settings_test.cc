@@ -8,9 +8,9 @@
 #include <map>
 #include <set>
 
+#include "scorejet/run_config.h"
 #include "src/io/atomic_file.h"
 #include "src/training/checkpoint.h"
-#include "src/training/run_config.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {

@@ -9,8 +9,9 @@
 #include <atomic>
 #include <set>
 
+#include "scorejet/autodiff_field.h"
+#include "src/nets/network.h"
 #include "src/objectives/denoising.h"
-#include "src/score/autodiff_field.h"
 
 namespace scorejet::training {
 namespace {
@@ -49,7 +50,7 @@ at::Tensor gradient_of(const Problem& p, const std::string& prefix) {
 
 // The gradient of all that is not the second order's own.
 at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
-  LossOptions options;
+  objectives::LossOptions options;
   options.gamma = gamma;
   options.trunk_share = trunk_share;
   options.clip_norm = 1e30;
@@ -63,7 +64,7 @@ at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
 
 TEST(JointStep, SigmaPowerWeighsTheFirstOrderAlone) {
   const Problem p = make_problem();  // σ = 0.4
-  LossOptions options;
+  objectives::LossOptions options;
   const StepLosses plain = evaluate_losses(p.model, options, p.batch);
   options.sigma_power = 0.5;
   options.sigma_reference = 1.6;
@@ -122,7 +123,7 @@ TEST(JointStep, SeesTheJacobianThatAValidationTraces) {
   for (const auto form : {objectives::Form::kSketch, objectives::Form::kCentred}) {
     for (const bool pair : {false, true}) {
       for (const double leading : {0.0, 10.0}) {
-        LossOptions options;
+        objectives::LossOptions options;
         options.form = form;
         options.variance_reduction = pair;
         options.leading = leading;
@@ -138,7 +139,7 @@ TEST(JointStep, SeesTheJacobianThatAValidationTraces) {
 // The diagonal's own weights get the gradient of the isotropic sketch and nothing else.
 TEST(JointStep, TheSketchsVectorInTheSpanMovesTheFactorAlone) {
   const Problem p = make_problem();
-  LossOptions options;
+  objectives::LossOptions options;
   options.form = objectives::Form::kSketch;
   options.variance_reduction = false;
   options.clip_norm = 1e30;
@@ -160,7 +161,7 @@ TEST(JointStep, TheSketchsVectorInTheSpanMovesTheFactorAlone) {
 
 TEST(JointStep, EachOrderIsClippedOnItsOwn) {
   const Problem p = make_problem();
-  LossOptions options;
+  objectives::LossOptions options;
   options.gamma = 1e6;
   options.clip_norm = 0.5;
   const StepLosses losses = accumulate_gradients(p.model, options, p.batch, p.parameters);
@@ -174,7 +175,7 @@ TEST(JointStep, EachOrderIsClippedOnItsOwn) {
 
 TEST(JointStep, ClippingLeftToTheOptimiserIsTheSame) {
   const Problem p = make_problem();
-  LossOptions options;
+  objectives::LossOptions options;
   options.gamma = 1e6;
   options.clip_norm = 0.5;
   std::vector<GradientScale> clips;
@@ -224,7 +225,7 @@ TEST(JointStep, AStepReadsNothingOnTheHost) {
   AdamState adam = make_adam_state(p.parameters.values());
   for (const char* form : {"product", "centred", "sketch"}) {
     for (const bool reduced : {false, true}) {
-      LossOptions options;
+      objectives::LossOptions options;
       options.form = objectives::parse_form(form);
       options.variance_reduction = reduced;
       options.variance_power = reduced ? 0 : 1;
@@ -247,7 +248,7 @@ TEST(JointStep, AStepReadsNothingOnTheHost) {
 // Sample by sample: the gradient is the unweighed one over a power of the posterior's variance.
 TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
   const Problem p = make_problem();
-  LossOptions options;
+  objectives::LossOptions options;
   options.variance_reduction = false;
   options.clip_norm = 1e30;
   const auto head = [&](double power, const NoisyBatch& batch) {
@@ -275,8 +276,9 @@ TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
 }
 
 // What a term of order 2 adds to the gradient of one head, for each unit of its weight.
-at::Tensor added(const Problem& p, const char* head, double LossOptions::*term, double weight) {
-  LossOptions options;
+at::Tensor added(const Problem& p, const char* head, double objectives::LossOptions::*term,
+                 double weight) {
+  objectives::LossOptions options;
   options.clip_norm = 1e30;
   EXPECT_EQ(p.parameters.ranges(head).size(), 1);
   accumulate_gradients(p.model, options, p.batch, p.parameters);
@@ -289,8 +291,8 @@ at::Tensor added(const Problem& p, const char* head, double LossOptions::*term, 
 TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {
   const Problem p = make_problem();
   for (const auto& [term, moved, left] :
-       {std::tuple{&LossOptions::leading, "s2_factor", "s2_diagonal"},
-        std::tuple{&LossOptions::likelihood, "s2_diagonal", "s2_factor"}}) {
+       {std::tuple{&objectives::LossOptions::leading, "s2_factor", "s2_diagonal"},
+        std::tuple{&objectives::LossOptions::likelihood, "s2_diagonal", "s2_factor"}}) {
     const at::Tensor one = added(p, moved, term, 1);
     EXPECT_GT(one.norm().item<double>(), 1e-4) << moved;
     EXPECT_LT((added(p, moved, term, 2) - one).norm().item<double>(),
@@ -305,7 +307,7 @@ TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {
 TEST(JointStep, ClipsTheReducedGradient) {
   const Problem p = make_problem();
   std::vector<GradientScale> clips, halved_clips;
-  const LossOptions options{.clip_norm = 1e-3};
+  const objectives::LossOptions options{.clip_norm = 1e-3};
   const StepLosses whole =
       read_losses(compute_gradients(p.model, options, p.batch, p.parameters, clips));
   const at::Tensor gradient = p.parameters.gradients().clone();

@@ -5,14 +5,15 @@
 
 #include "reproduce/accuracy/problems.h"
 #include "reproduce/shared/fit.h"
-#include "src/distributions/gaussian_mixture.h"
+#include "scorejet/gaussian_mixture.h"
+#include "scorejet/run.h"
 #include "src/io/atomic_file.h"
 #include "src/io/npy.h"
 #include "src/io/safetensors.h"
 #include "src/io/tensor_bridge.h"
+#include "src/nets/network.h"
 #include "src/training/checkpoint.h"
 #include "src/training/run_folder.h"
-#include "src/training/trainer.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {
@@ -59,7 +60,7 @@ NoisyBatch draw(double sigma, int64_t size) {
 
 at::Tensor third_gradient(const models::ScoreModel& model, const FlatParameters& parameters,
                           const NoisyBatch& batch, bool reduced) {
-  LossOptions options;
+  objectives::LossOptions options;
   options.variance_reduction = reduced;
   options.gamma3 = 1;
   options.clip_norm = 1e30;
@@ -123,7 +124,7 @@ TEST(ThirdOrder, LowerOrdersWithTrunksOfTheirOwnDoNotFeelIt) {
   const FlatParameters many(with.network()), few(without.network());
   for (objectives::Form form : {objectives::Form::kCentred, objectives::Form::kSketch}) {
     for (bool reduced : {false, true}) {
-      LossOptions options;
+      objectives::LossOptions options;
       options.form = form;
       options.variance_reduction = reduced;
       options.gamma3 = 1e3;
@@ -148,7 +149,7 @@ TEST(ThirdOrder, SharedTrunkTakesNoMoreThanItsShare) {
   torch::manual_seed(13);
   const NoisyBatch batch = draw(0.3, 64);
   const auto shared = [&](double gamma3, double share) {
-    LossOptions options;
+    objectives::LossOptions options;
     options.gamma3 = gamma3;
     options.trunk_share = share;
     options.clip_norm = 1e30;

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "src/linalg/symmetric_operator.h"
+#include "scorejet/symmetric_operator.h"
 
 namespace scorejet::linalg {
 

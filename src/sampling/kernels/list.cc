@@ -1,6 +1,6 @@
 // The list of kernels. Add a file's kernels here, twice: what it defines, and its place in the
 // list.
-#include "src/sampling/kernel.h"
+#include "scorejet/kernel.h"
 
 namespace scorejet::sampling {
 

@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "src/sampling/kernel.h"
+#include "scorejet/kernel.h"
+#include "src/sampling/noise.h"
+#include "src/sampling/proposal.h"
 
 namespace scorejet::sampling {
 
