@@ -1,15 +1,39 @@
 # Finds what scorejet builds on. Add a dependency here and its reason to docs/reference/dependencies.md.
-# LibTorch: from CMAKE_PREFIX_PATH, else the system's (libtorch-dev), else the one of python3.
-find_package(Torch QUIET)
-if(NOT Torch_FOUND)
-  find_package(Python3 QUIET COMPONENTS Interpreter)
-  if(Python3_FOUND)
-    execute_process(
-      COMMAND ${Python3_EXECUTABLE} -c "import torch; print(torch.utils.cmake_prefix_path)"
-      OUTPUT_VARIABLE torch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-    list(APPEND CMAKE_PREFIX_PATH ${torch_prefix})
+# LibTorch: -DSCOREJET_TORCH=FOLDER takes the torch package of a Python (.../site-packages/torch) and
+# links its libraries by name: find_package(Torch) refuses a CUDA build on a machine without the CUDA
+# toolkit, which nothing here needs. Otherwise CMAKE_PREFIX_PATH, then the system's (libtorch-dev),
+# then the torch of python3.
+set(SCOREJET_TORCH "" CACHE PATH "The torch package of a Python to build against")
+if(NOT SCOREJET_TORCH)
+  find_package(Torch QUIET)
+  if(NOT Torch_FOUND)
+    find_package(Python3 QUIET COMPONENTS Interpreter)
+    if(Python3_FOUND)
+      execute_process(COMMAND ${Python3_EXECUTABLE} -c
+        "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
+        OUTPUT_VARIABLE SCOREJET_TORCH OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    endif()
+    if(NOT EXISTS "${SCOREJET_TORCH}/version.py")
+      message(FATAL_ERROR "LibTorch must be found: install libtorch-dev, or give "
+        "-DSCOREJET_TORCH=FOLDER, the torch package of a Python")
+    endif()
   endif()
-  find_package(Torch REQUIRED)
+endif()
+if(SCOREJET_TORCH)
+  if(NOT EXISTS "${SCOREJET_TORCH}/version.py" OR NOT EXISTS "${SCOREJET_TORCH}/include/ATen")
+    message(FATAL_ERROR "SCOREJET_TORCH must be a torch package with version.py and include/ATen; got "
+      "${SCOREJET_TORCH}")
+  endif()
+  file(STRINGS ${SCOREJET_TORCH}/version.py torch_version REGEX "^__version__")
+  string(REGEX MATCH "[0-9]+[.][0-9]+[.][0-9]+" torch_version "${torch_version}")
+  if(torch_version VERSION_LESS 2.7)
+    message(FATAL_ERROR "the torch of a Python must be 2.7 or newer, the first whose packages all have "
+      "the C++11 ABI; got ${torch_version} in ${SCOREJET_TORCH}")
+  endif()
+  foreach(library torch torch_cpu c10)
+    find_library(SCOREJET_LIB_${library} ${library} PATHS ${SCOREJET_TORCH}/lib NO_DEFAULT_PATH REQUIRED)
+    list(APPEND torch_libraries ${SCOREJET_LIB_${library}})
+  endforeach()
 endif()
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt REQUIRED)
@@ -33,5 +57,13 @@ set_target_properties(csv::csv PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${CSV_IN
 # Torch as one target of scorejet's own (the package's export carries it).
 if(NOT SCOREJET_AS_PACKAGE)
   add_library(scorejet_torch INTERFACE)
-  target_link_libraries(scorejet_torch INTERFACE ${TORCH_LIBRARIES})
+  if(SCOREJET_TORCH)
+    target_include_directories(scorejet_torch SYSTEM INTERFACE ${SCOREJET_TORCH}/include
+      ${SCOREJET_TORCH}/include/torch/csrc/api/include)
+    target_link_libraries(scorejet_torch INTERFACE ${torch_libraries})
+    # Its include folder has an fmt of its own, which is found before the system's library.
+    target_compile_definitions(scorejet_torch INTERFACE FMT_HEADER_ONLY=1)
+  else()
+    target_link_libraries(scorejet_torch INTERFACE ${TORCH_LIBRARIES})
+  endif()
 endif()

@@ -1,7 +1,6 @@
 #include "reproduce/shared/spectra.h"
 
 #include <ATen/ATen.h>
-#include <torch/linalg.h>
 
 #include <cmath>
 
@@ -12,7 +11,7 @@ at::Tensor log_spaced(double first, double last, int64_t count) {
 }
 
 at::Tensor random_rotation(int64_t d, at::Generator random) {
-  return std::get<0>(torch::linalg_qr(at::randn({d, d}, random, at::kDouble)));
+  return std::get<0>(at::linalg_qr(at::randn({d, d}, random, at::kDouble)));
 }
 
 at::Tensor with_axes(const at::Tensor& q, const at::Tensor& eigenvalues) {

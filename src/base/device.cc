@@ -1,14 +1,13 @@
 #include "src/base/device.h"
 
-#include <ATen/Context.h>
-#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/cuda.h>
 
 #include "src/base/error.h"
 
 namespace scorejet::base {
 
 at::Device parse_device(const std::string& text) {
-  const int64_t count = at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+  const auto count = static_cast<int64_t>(torch::cuda::device_count());
   if (text == "cpu") return at::Device(at::kCPU);
   if (text == "auto") return count > 0 ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   int64_t index = -1;

@@ -54,7 +54,7 @@ void add_third_gradient(const ScoreModel& model, const objectives::LossOptions& 
                         const at::Tensor& loss, const ParameterGroups& groups,
                         const at::Tensor& gradients) {
   if (!model.options().network.share_trunk) {
-    torch::autograd::backward({loss}, {}, c10::nullopt, false, model.network().own_parameters(3));
+    torch::autograd::backward({loss}, {}, {}, false, model.network().own_parameters(3));
     return;
   }
   const at::Tensor below = gradients.clone();

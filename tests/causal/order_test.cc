@@ -156,7 +156,8 @@ TEST(CausalOrder, DependsOnDataAndSeedOnly) {
 TEST(CausalOrder, SaysNothingOfLinearModels) {
   const AdditiveNoiseModel model({.num_nodes = 5, .edges_per_node = 1, .linear = true, .seed = 4});
   const at::Tensor x = rows(model, 1000, 4);
-  for (const double variance : exact_order(model, x).stages[0].variances) {
+  const CausalOrder exact = exact_order(model, x);
+  for (const double variance : exact.stages[0].variances) {
     EXPECT_LT(variance, 1e-28);
   }
   const AdditiveNoiseModel curved({.num_nodes = 5, .edges_per_node = 1, .seed = 4});

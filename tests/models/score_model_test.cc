@@ -42,7 +42,7 @@ TEST(ScoreModel, PsdCovarianceIsPositiveAtEverySigmaAndWeight) {
         const at::Tensor cov = sigma * sigma * torch::eye(6, torch::kDouble) +
                                std::pow(sigma, 4) * jet.s2->dense().to(torch::kDouble);
         // float32 entries of size up to 1/σ² carry an error of about 1e-7 σ² in the covariance.
-        const double least = torch::linalg_eigvalsh(cov).min().item<double>();
+        const double least = at::linalg_eigvalsh(cov).min().item<double>();
         EXPECT_GT(least, -1e-6 * sigma * sigma) << sigma << " " << scale;
         EXPECT_TRUE(torch::isfinite(jet.s1).all().item<bool>());
       }

@@ -73,7 +73,7 @@ TEST(LikelihoodLoss, HasTheGradientOfDenseAlgebraAndNoneInS1) {
     EXPECT_LT(((fast[i] - slow[i]).norm() / slow[i].norm()).item<double>(), 1e-9) << i;
   }
   const at::Tensor unused = torch::autograd::grad({likelihood_loss(s1, s2, in.z, in.sigma).sum()},
-                                                  {s1}, {}, c10::nullopt, false, true)[0];
+                                                  {s1}, {}, {}, false, true)[0];
   EXPECT_FALSE(unused.defined());
 }
 
