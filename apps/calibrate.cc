@@ -49,7 +49,8 @@ void scorejet::apps::add_calibrate(CLI::App& app) {
   command->add_option("--out", o->out, "folder of plots and metrics; default: RUN/calibration");
   command->callback([o] {
     o->command = command_line();
-    const tasks::CalibrateReport report = tasks::calibrate(*o, terminal_listener());
+    const tasks::CalibrateReport report = tasks::calibrate(*o, interruptible_listener());
+    if (report.stopped) throw Interrupted("interrupted; nothing was written");
     print_table(report.records);
     fmt::print("written: {}, for denoise --calibrated\n", report.file.string());
   });

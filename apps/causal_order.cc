@@ -70,13 +70,15 @@ Json to_json(const Options& o, const causal::CausalOrder& result,
 }
 
 void find_order(Options& o) {
+  const base::Listener listener = apps::interruptible_listener();
   const io::CsvTable table = io::read_csv_table(o.data);
-  apps::print_notice(table.notice);
+  listener.on_notice(table.notice);
   const std::vector<std::string> names = column_names(table);
   base::Progress bar("causal order", 1);
   o.order.on_step = [&](int64_t done, int64_t total) {
     bar.set_total(total);
     bar.update(done, "");
+    if (listener.stopped()) throw apps::Interrupted("interrupted; nothing was written");
   };
   const causal::CausalOrder result =
       causal::causal_order(io::to_tensor(table.values), names, o.order);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "src/base/terminal_listener.h"
@@ -22,7 +23,14 @@ void add_info(CLI::App& app);
 void add_reproduce(CLI::App& app);
 void add_bench(CLI::App& app);
 
+using base::interruptible_listener;
 using base::terminal_listener;
+
+// Thrown by a command that a signal has stopped: says what is left of its work. The exit code is
+// the shell's for that signal, 130 for Ctrl-C.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);

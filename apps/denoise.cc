@@ -63,6 +63,7 @@ void print_picture(const tasks::PictureReport& picture) {
 
 void print_denoised(const tasks::DenoiseReport& report) {
   for (const tasks::PictureReport& picture : report.pictures) print_picture(picture);
+  if (report.stopped) return;
   for (const auto& [name, value] : report.figures) fmt::print("{:<32} {:.6g}\n", name, value);
   if (!report.posterior.eigen_converged) print_residual("", report.posterior.eigen_residual);
 }
@@ -148,6 +149,13 @@ void scorejet::apps::add_denoise(CLI::App& app) {
   command->callback([o] {
     take_paths(*o);
     o->task.command = command_line();
-    print_denoised(tasks::denoise(o->task, terminal_listener()));
+    const tasks::DenoiseReport report = tasks::denoise(o->task, interruptible_listener());
+    print_denoised(report);
+    if (!report.stopped) return;
+    throw Interrupted(
+        report.pictures.empty()
+            ? "interrupted; nothing was written"
+            : fmt::format("interrupted; {} pictures were written, but no metrics.json",
+                          report.pictures.size()));
   });
 }

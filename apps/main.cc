@@ -1,5 +1,5 @@
 // The `scorejet` command: parses, calls the subcommand, turns errors into one line and an exit code
-// (0 good, 1 run-time failure, 2 bad usage).
+// (0 good, 1 run-time failure, 2 bad usage, 128 + its number for a signal that stopped it).
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
@@ -76,6 +76,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return fail(2, usage_message(app, error) + " (see scorejet --help)");
+  } catch (const apps::Interrupted& error) {
+    return fail(128 + base::stop_signal(), error.what());
   } catch (const std::invalid_argument& error) {
     return fail(2, error.what());
   } catch (const c10::Error& error) {

@@ -25,7 +25,20 @@ void print_samples(const tasks::SampleOptions& o, const tasks::SampleReport& rep
     }
     if (!kernel.stopped.empty()) fmt::print("{}: {}\n", kernel.name, kernel.stopped);
   }
-  fmt::print("{}\n", o.out.string());
+  if (!report.stopped) fmt::print("{}\n", o.out.string());
+}
+
+std::string what_is_left(const tasks::SampleOptions& o, const tasks::SampleReport& report) {
+  const std::string& kernel = report.kernels.back().name;
+  return o.levels > 0
+             ? fmt::format("interrupted; nothing was written of {}", kernel)
+             : fmt::format("interrupted; the chains of {} are kept, go on with --resume", kernel);
+}
+
+void run_sample(const tasks::SampleOptions& o) {
+  const tasks::SampleReport report = tasks::sample(o, apps::interruptible_listener());
+  print_samples(o, report);
+  if (report.stopped) throw apps::Interrupted(what_is_left(o, report));
 }
 
 // Each option that a kernel of the list declares, once.
@@ -104,6 +117,6 @@ void scorejet::apps::add_sample(CLI::App& app) {
   command->add_option("--out", o->out, "folder to write")->required();
   command->callback([o] {
     o->command = apps::command_line();
-    print_samples(*o, tasks::sample(*o, terminal_listener()));
+    run_sample(*o);
   });
 }

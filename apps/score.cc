@@ -26,7 +26,9 @@ void scorejet::apps::add_score(CLI::App& app) {
   command->add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command->add_option("--out", o->out, "NPZ to write")->required();
   command->callback([o] {
-    tasks::score(*o, terminal_listener());
+    if (tasks::score(*o, interruptible_listener()).empty()) {
+      throw Interrupted("interrupted; nothing was written");
+    }
     fmt::print("{}\n", o->out.string());
   });
 }

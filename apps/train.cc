@@ -1,17 +1,11 @@
 // scorejet train CONFIG.toml
 #include <fmt/format.h>
 
-#include <atomic>
-#include <csignal>
 #include <memory>
 
 #include "apps/commands.h"
 #include "scorejet/run.h"
 #include "src/report/run_report.h"
-
-namespace {
-std::atomic<bool> g_stop{false};
-}
 
 void scorejet::apps::add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
@@ -38,14 +32,12 @@ void scorejet::apps::add_train(CLI::App& app) {
       training::apply_setting(config, setting);
     }
     options->train.out = options->out;
-    options->train.listener = terminal_listener();
-    options->train.listener.stop = [] { return g_stop.load(); };
-    for (int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { g_stop = true; });
+    options->train.listener = interruptible_listener();
     const training::TrainResult result = training::train(config, options->train);
     print_notice(result.notice);
     report::build_report(options->out);
     if (!result.finished) {
-      throw std::runtime_error(fmt::format(
+      throw Interrupted(fmt::format(
           "interrupted at step {}; checkpoint written, go on with --resume", result.step));
     }
     fmt::print("trained {} steps in {:.1f} s: {}\n", result.step, result.seconds, options->out);

@@ -100,14 +100,16 @@ struct StreamOptions {
   std::string description;     // all that the course depends on; a resumed run must have the same
   // What an earlier release wrote for the same course; a run that it left is gone on with.
   std::string older_description = {};
-  bool resume = false;          // go on from FILE.partial/ where there is one
-  double seconds_between = 10;  // wall time between two segments
+  bool resume = false;                   // go on from FILE.partial/ where there is one
+  double seconds_between = 10;           // wall time between two segments
+  std::function<bool()> stop = nullptr;  // true: ends after the step, to be gone on with
 };
 
 struct StreamResult {
   ChainResult chains;
   double seconds = 0;         // of sampling, interruptions not counted
   int64_t resumed_from = -1;  // the step that was gone on from, or -1
+  bool finished = true;       // false: stopped before its end; `chains` has no positions
 };
 
 // run_chains() to a file. A segment is written whole or not at all and holds the chains' state, so
@@ -154,10 +156,11 @@ struct AnnealOptions {
   double relative_step = 0.2;    // ε/σ² at every level, > 0
   bool denoise = true;           // end with the posterior mean x + σ² s1 at the last level
   uint64_t seed = 0;
+  std::function<bool()> stop = nullptr;  // true: ends after the step
 };
 
 struct AnnealResult {
-  at::Tensor samples;  // [C, D]
+  at::Tensor samples;  // [C, D]; undefined where it was stopped before its end
   Chains chains;       // of the last level
 };
 

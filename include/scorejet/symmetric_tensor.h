@@ -64,9 +64,4 @@ class SymmetricTensor {
   at::Tensor weights_, factor_;  // γ and W, or undefined
 };
 
-// u ⊗ u ⊗ u [B, D, D, D] and the symmetrised A ⊗ v, (A_ij v_k + A_ik v_j + A_jk v_i)/3, dense: the
-// slow obvious forms. Shapes: u, v [B, D]; a [B, D, D].
-at::Tensor outer_cube(const at::Tensor& u);
-at::Tensor symmetrised_product(const at::Tensor& a, const at::Tensor& v);
-
 }  // namespace scorejet::linalg

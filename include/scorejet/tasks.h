@@ -146,6 +146,7 @@ using ScoreArrays = std::map<std::string, at::Tensor>;  // by their names in the
 
 // Writes s1; s2 as s2 (dense), s2_diagonal, or s2_a and s2_b; s3 as s3, s3_diagonal, or s3_c,
 // s3_gamma and s3_w, or s3_vv and s3_vvv of a direction (docs/formats.md); returns what it wrote.
+// Nothing is written, and nothing returned, where the listener asks to stop.
 // Notices: a guess in reading the points; a sigma that the run was not trained for.
 // Errors: std::invalid_argument naming the option; std::runtime_error naming the file.
 ScoreArrays score(const ScoreOptions& options, const base::Listener& listener = {});
@@ -174,7 +175,7 @@ struct SampleOptions {
   int64_t warmup = 0;    // steps before, not kept, in which adjusted kernels adapt ε
   int64_t thin = 0;      // every thin-th position is kept; 0: about 50 in all
   int64_t levels = 0;    // generation down a ladder of so many levels, >= 2; 0: chains
-  std::map<std::string, double> kernel_options = {};  // by name; each kernel takes those it has
+  std::map<std::string, double> kernel_options = {};  // by name; each kernel takes its own
   bool resume = false;                                // go on from what lies in `out`
   std::string command = {};                           // for the record in metrics.json
 };
@@ -194,12 +195,13 @@ struct KernelReport {
 
 struct SampleReport {
   std::vector<KernelReport> kernels;
+  bool stopped = false;  // by the listener, in the last of them
 };
 
 // Writes chains.npz (chains_KERNEL.npz where there are several) or samples.npz, metrics.json and,
-// of images, course.png or samples.png. Progress: each kernel is a task. A run cannot be stopped by
-// the listener, but killed and resumed. Errors: std::invalid_argument, std::domain_error and
-// std::runtime_error naming the option or the file.
+// of images, course.png or samples.png. Progress: each kernel is a task. Stopped by the
+// listener, or killed, chains can be gone on with (resume); generation begins anew. Errors:
+// std::invalid_argument, std::domain_error and std::runtime_error naming the option or the file.
 SampleReport sample(SampleOptions options, const base::Listener& listener = {});
 
 // ---- diagnose: whether chains have converged and what their draws are worth

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <atomic>
 #include <cstdlib>
 #include <sstream>
 
@@ -39,15 +38,14 @@ std::vector<bool> allowed_paths(const char* text) {
   return allowed;
 }
 
-std::vector<bool>& allowed_now() {
-  static std::vector<bool> allowed = allowed_paths(std::getenv("SCOREJET_PLAIN"));
-  return allowed;
-}
+struct AllSwitches {
+  std::array<FastPathSwitch, kNumFastPaths> all{};
 
-std::array<std::atomic<int64_t>, kNumFastPaths>& path_uses() {
-  static std::array<std::atomic<int64_t>, kNumFastPaths> uses{};
-  return uses;
-}
+  AllSwitches() {
+    const std::vector<bool> allowed = allowed_paths(std::getenv("SCOREJET_PLAIN"));
+    for (size_t i = 0; i < kNumFastPaths; ++i) all[i].on = allowed[i];
+  }
+};
 
 }  // namespace
 
@@ -78,21 +76,16 @@ const std::vector<FastPathInfo>& fast_paths() {
   return list;
 }
 
+FastPathSwitch& fast_path_switch(FastPath path) {
+  static AllSwitches switches;
+  return switches.all[static_cast<size_t>(path)];
+}
+
 bool fast(FastPath path) {
-  const auto index = static_cast<size_t>(path);
-  if (!allowed_now()[index]) return false;
-  path_uses()[index].fetch_add(1, std::memory_order_relaxed);
+  FastPathSwitch& own = fast_path_switch(path);
+  if (!own.on.load(std::memory_order_relaxed)) return false;
+  own.taken.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
-
-int64_t fast_uses(FastPath path) { return path_uses()[static_cast<size_t>(path)].load(); }
-
-PlainForms::PlainForms(FastPath path) : before_(allowed_now()) {
-  for (size_t i = 0; i < kNumFastPaths; ++i) {
-    if (path == FastPath::kCount || i == static_cast<size_t>(path)) allowed_now()[i] = false;
-  }
-}
-
-PlainForms::~PlainForms() { allowed_now() = before_; }
 
 }  // namespace scorejet::base

@@ -4,8 +4,8 @@
 // fast() where the choice is made.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace scorejet::base {
@@ -39,19 +39,11 @@ const std::vector<FastPathInfo>& fast_paths();
 // commas for those; read once. Errors: std::invalid_argument naming a name that does not exist.
 bool fast(FastPath path);
 
-// How often fast() has said yes, for tests.
-int64_t fast_uses(FastPath path);
-
-// For tests: plain forms in place of one path (kCount: of all) while it lives. Not for threads.
-class PlainForms {
- public:
-  explicit PlainForms(FastPath path);
-  ~PlainForms();
-  PlainForms(const PlainForms&) = delete;
-  PlainForms& operator=(const PlainForms&) = delete;
-
- private:
-  std::vector<bool> before_;
+// What fast() goes by: whether a path is on, and how often it was taken.
+struct FastPathSwitch {
+  std::atomic<bool> on;
+  std::atomic<int64_t> taken;
 };
+FastPathSwitch& fast_path_switch(FastPath path);
 
 }  // namespace scorejet::base

@@ -1,8 +1,11 @@
 #include "src/base/terminal_listener.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <memory>
+#include <string_view>
 
 #include "src/base/progress.h"
 
@@ -34,6 +37,20 @@ struct Bar {
   }
 };
 
+volatile std::sig_atomic_t received = 0;
+
+// Nothing but what a signal handler may do.
+void take_signal(int signal) {
+  if (received != 0) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+    return;
+  }
+  received = signal;
+  constexpr std::string_view kSaid = "\nscorejet: stopping; once more to stop at once\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kSaid.data(), kSaid.size());
+}
+
 }  // namespace
 
 Listener terminal_listener() {
@@ -43,5 +60,14 @@ Listener terminal_listener() {
   listener.notice = [bar](const std::string& text) { bar->note(text); };
   return listener;
 }
+
+Listener interruptible_listener() {
+  Listener listener = terminal_listener();
+  listener.stop = [] { return stop_signal() != 0; };
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, take_signal);
+  return listener;
+}
+
+int stop_signal() { return received; }
 
 }  // namespace scorejet::base

@@ -279,14 +279,6 @@ void parse_text(std::string_view text, char separator, TableBuilder& builder) {
   csv_free(&parser);
 }
 
-// A name as write_csv writes it.
-std::string quoted_name(const std::string& name) {
-  if (name.find_first_of(",;\t\r\n\"") == name.npos && trim(name) == name) return name;
-  std::string result(2 * name.size() + 2, '\0');
-  result.resize(csv_write(result.data(), result.size(), name.data(), name.size()));
-  return result;
-}
-
 }  // namespace
 
 CsvTable read_csv_table(const std::filesystem::path& path) {
@@ -306,27 +298,6 @@ CsvTable read_csv_table(const std::filesystem::path& path) {
                     path.string(), separator == ';' ? "semicolons" : "tabs");
   }
   return table;
-}
-
-NdArray read_csv(const std::filesystem::path& path) { return read_csv_table(path).values; }
-
-void write_csv(const std::filesystem::path& path, const NdArray& table,
-               const std::vector<std::string>& header) {
-  if (table.dtype != DType::kFloat64 || table.shape.size() != 2) {
-    base::fail_argument("io::write_csv", "table must be float64 [rows, columns]; got {} {}",
-                        dtype_name(table.dtype), shape_string(table.shape));
-  }
-  std::string text;
-  for (size_t i = 0; i < header.size(); ++i) {
-    text += quoted_name(header[i]) + (i + 1 < header.size() ? ',' : '\n');
-  }
-  const double* value = table.data<double>();
-  for (int64_t i = 0; i < table.shape[0]; ++i) {
-    for (int64_t j = 0; j < table.shape[1]; ++j) {
-      text += fmt::format("{}{}", *value++, j + 1 < table.shape[1] ? ',' : '\n');
-    }
-  }
-  write_file(path, text);
 }
 
 }  // namespace scorejet::io

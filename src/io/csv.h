@@ -29,11 +29,4 @@ struct CsvTable {
 // commas, UTF-16, another column without a name, a file without rows.
 CsvTable read_csv_table(const std::filesystem::path& path);
 
-// Its values alone.
-NdArray read_csv(const std::filesystem::path& path);
-
-// `header` may be empty; otherwise one name a column, quoted where need be.
-void write_csv(const std::filesystem::path& path, const NdArray& table,
-               const std::vector<std::string>& header);
-
 }  // namespace scorejet::io

@@ -267,10 +267,6 @@ void write_picture(const std::filesystem::path& path, const Picture& picture) {
 
 std::string format_png(const NdArray& image) { return encode({image}); }
 
-void write_png(const std::filesystem::path& path, const NdArray& image) {
-  write_picture(path, {image});
-}
-
 std::vector<std::filesystem::path> list_pngs(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) return {path};
   std::vector<std::filesystem::path> files;

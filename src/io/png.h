@@ -32,7 +32,6 @@ NdArray read_png(const std::filesystem::path& path);
 // Writes the picture with its bits and its alpha, atomically. Errors: std::invalid_argument for
 // other shapes or types; std::domain_error for a 16-bit sample outside 0..65535.
 void write_picture(const std::filesystem::path& path, const Picture& picture);
-void write_png(const std::filesystem::path& path, const NdArray& image);  // opaque
 
 // The bytes of such a file, for embedding.
 std::string format_png(const NdArray& image);

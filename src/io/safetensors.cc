@@ -21,16 +21,21 @@ const std::vector<std::pair<std::string, DType>>& type_names() {
   return names;
 }
 
+// Where a tensor's bytes lie, from the first after the header.
 struct Region {
   uint64_t begin, end;
   std::string key;
 };
 
-}  // namespace
+// A file taken apart: its header, and the bytes after it.
+struct SafeTensorsParts {
+  std::string name;  // of the file, for errors
+  nlohmann::json header;
+  const std::byte* data;
+  uint64_t data_size;
+};
 
-SafeTensors read_safetensors(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
-  const std::string name = path.string();
+SafeTensorsParts take_apart(const std::string& name, const std::vector<std::byte>& bytes) {
   uint64_t length = 0;
   if (bytes.size() >= 8) std::memcpy(&length, bytes.data(), 8);
   if (bytes.size() < 8 || length > bytes.size() - 8) {
@@ -39,51 +44,54 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
                        bytes.size());
   }
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-  const auto header = nlohmann::json::parse(text, text + length, nullptr, false);
-  if (!header.is_object())
+  SafeTensorsParts parts{name, nlohmann::json::parse(text, text + length, nullptr, false),
+                         bytes.data() + 8 + length, bytes.size() - 8 - length};
+  if (!parts.header.is_object())
     base::fail_runtime(kSafeTensorsWhere, "{}: header must be a JSON object", name);
-  const uint64_t data_size = bytes.size() - 8 - length;
-  const std::byte* data = bytes.data() + 8 + length;
+  return parts;
+}
 
-  SafeTensors file;
-  std::vector<Region> regions;
-  for (const auto& [key, value] : header.items()) {
-    try {
-      if (key == "__metadata__") {
-        file.metadata = value.get<std::map<std::string, std::string>>();
-        continue;
-      }
-      NdArray array;
-      const auto dtype = value.at("dtype").get<std::string>();
-      const auto found = std::find_if(type_names().begin(), type_names().end(),
-                                      [&](const auto& item) { return item.first == dtype; });
-      if (found == type_names().end()) {
-        base::fail_runtime(kSafeTensorsWhere, "{}: {} must be U8, I32, I64, F32 or F64; got {}",
-                           name, key, dtype);
-      }
-      array.dtype = found->second;
-      array.shape = value.at("shape").get<std::vector<int64_t>>();
-      const auto offsets = value.at("data_offsets").get<std::array<uint64_t, 2>>();
-      uint64_t needed = dtype_size(array.dtype);
-      for (int64_t size : array.shape) {
-        const bool fits =
-            size >= 0 && (size == 0 || needed <= data_size / static_cast<uint64_t>(size) + 8);
-        needed = fits ? needed * static_cast<uint64_t>(size) : data_size + 1;
-        if (!fits) break;
-      }
-      if (offsets[0] > offsets[1] || offsets[1] > data_size || offsets[1] - offsets[0] != needed) {
-        base::fail_runtime(kSafeTensorsWhere,
-                           "{}: {} {} needs {} bytes; its offsets are {}..{} of {}", name, key,
-                           shape_string(array.shape), needed, offsets[0], offsets[1], data_size);
-      }
-      array.bytes.assign(data + offsets[0], data + offsets[1]);
-      regions.push_back({offsets[0], offsets[1], key});
-      file.tensors[key] = std::move(array);
-    } catch (const nlohmann::json::exception&) {
-      base::fail_runtime(kSafeTensorsWhere, "{}: entry \"{}\" of the header is malformed", name,
-                         key);
-    }
+DType named_dtype(const SafeTensorsParts& parts, const std::string& key, const std::string& dtype) {
+  const auto found = std::find_if(type_names().begin(), type_names().end(),
+                                  [&](const auto& item) { return item.first == dtype; });
+  if (found == type_names().end()) {
+    base::fail_runtime(kSafeTensorsWhere, "{}: {} must be U8, I32, I64, F32 or F64; got {}",
+                       parts.name, key, dtype);
   }
+  return found->second;
+}
+
+// What an array of this type and shape takes; more than `most`, at whatever size, where it would
+// not fit there.
+uint64_t bytes_needed(const NdArray& array, uint64_t most) {
+  uint64_t needed = dtype_size(array.dtype);
+  for (int64_t size : array.shape) {
+    if (size < 0 || (size > 0 && needed > most / static_cast<uint64_t>(size) + 8)) return most + 1;
+    needed *= static_cast<uint64_t>(size);
+  }
+  return needed;
+}
+
+// One entry of the header, with its bytes.
+NdArray read_entry(const SafeTensorsParts& parts, const std::string& key,
+                   const nlohmann::json& entry, Region& region) {
+  NdArray array;
+  array.dtype = named_dtype(parts, key, entry.at("dtype").get<std::string>());
+  array.shape = entry.at("shape").get<std::vector<int64_t>>();
+  const auto [begin, end] = entry.at("data_offsets").get<std::array<uint64_t, 2>>();
+  const uint64_t needed = bytes_needed(array, parts.data_size);
+  if (begin > end || end > parts.data_size || end - begin != needed) {
+    base::fail_runtime(kSafeTensorsWhere, "{}: {} {} needs {} bytes; its offsets are {}..{} of {}",
+                       parts.name, key, shape_string(array.shape), needed, begin, end,
+                       parts.data_size);
+  }
+  array.bytes.assign(parts.data + begin, parts.data + end);
+  region = {begin, end, key};
+  return array;
+}
+
+// The tensors' bytes fill the file, one after the other.
+void check_regions(const SafeTensorsParts& parts, std::vector<Region> regions) {
   std::sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
@@ -91,14 +99,36 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   for (const Region& region : regions) {
     if (region.begin != position) {
       base::fail_runtime(kSafeTensorsWhere, "{}: {} must start at byte {}; got {} (overlap or gap)",
-                         name, region.key, position, region.begin);
+                         parts.name, region.key, position, region.begin);
     }
     position = region.end;
   }
-  if (position != data_size) {
-    base::fail_runtime(kSafeTensorsWhere, "{}: tensors fill {} bytes; got {}", name, position,
-                       data_size);
+  if (position != parts.data_size) {
+    base::fail_runtime(kSafeTensorsWhere, "{}: tensors fill {} bytes; got {}", parts.name, position,
+                       parts.data_size);
   }
+}
+
+}  // namespace
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_file(path);
+  const SafeTensorsParts parts = take_apart(path.string(), bytes);
+  SafeTensors file;
+  std::vector<Region> regions;
+  for (const auto& [key, entry] : parts.header.items()) {
+    try {
+      if (key == "__metadata__") {
+        file.metadata = entry.get<std::map<std::string, std::string>>();
+      } else {
+        file.tensors[key] = read_entry(parts, key, entry, regions.emplace_back());
+      }
+    } catch (const nlohmann::json::exception&) {
+      base::fail_runtime(kSafeTensorsWhere, "{}: entry \"{}\" of the header is malformed",
+                         parts.name, key);
+    }
+  }
+  check_regions(parts, std::move(regions));
   return file;
 }
 

@@ -160,11 +160,4 @@ SymmetricTensor SymmetricTensor::detach() const {
   return {structure_, held(first_), held(weights_), held(factor_)};
 }
 
-at::Tensor outer_cube(const at::Tensor& u) { return at::einsum("bi,bj,bk->bijk", {u, u, u}); }
-
-at::Tensor symmetrised_product(const at::Tensor& a, const at::Tensor& v) {
-  const at::Tensor product = at::einsum("bij,bk->bijk", {a, v});
-  return (product + product.transpose(2, 3) + product.transpose(1, 3)) / 3;
-}
-
 }  // namespace scorejet::linalg

@@ -86,41 +86,6 @@ at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const SymmetricOp
   return 0.5 * f.h.frobenius_squared() + target_product(f, sigma);
 }
 
-at::Tensor hessian_loss_antithetic_plain(Form form, const HessianTriple& triple,
-                                         const at::Tensor& z, const at::Tensor& sigma,
-                                         const at::Tensor& coefficient) {
-  const at::Tensor pair =
-      0.5 * (hessian_loss_plain(form, triple.s1_plus, triple.s2_plus, z, sigma) +
-             hessian_loss_plain(form, triple.s1_minus, triple.s2_minus, -z, sigma));
-  // The control variate needs zero mean over z given x: w = C z, without s1.
-  const SymmetricOperator h = fit(form, triple.s1_clean, triple.s2_clean, z, sigma).h;
-  const auto weighed = [&](const at::Tensor& variate) {
-    return coefficient.defined() ? coefficient.detach() * variate : variate;
-  };
-  if (form == Form::kProduct) return pair - weighed(target_product({h, z}, sigma));
-  const SymmetricOperator c = triple.s2_clean.detach().affine(at::ones_like(sigma), sigma.square());
-  return pair -
-         weighed((linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square());
-}
-
-at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
-                        const at::Tensor& z, const at::Tensor& sigma) {
-  if (!can_fuse_hessian_loss(form, {s1}, {s2}, z, sigma) || s1.size(0) != z.size(0)) {
-    return hessian_loss_plain(form, s1, s2, z, sigma);
-  }
-  return fused_hessian_loss(form, {s1}, {s2}, z, sigma);
-}
-
-at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
-                                   const at::Tensor& sigma, const at::Tensor& coefficient) {
-  const std::vector<at::Tensor> s1{triple.s1_plus, triple.s1_minus, triple.s1_clean};
-  const std::vector<SymmetricOperator> s2{triple.s2_plus, triple.s2_minus, triple.s2_clean};
-  if (!can_fuse_hessian_loss(form, s1, s2, z, sigma)) {
-    return hessian_loss_antithetic_plain(form, triple, z, sigma, coefficient);
-  }
-  return fused_hessian_loss(form, s1, s2, z, sigma, coefficient);
-}
-
 at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
                                          const SymmetricOperator& s2, const at::Tensor& z,
                                          const at::Tensor& sigma, const at::Tensor& coefficient) {
@@ -128,20 +93,37 @@ at::Tensor hessian_loss_antithetic_plain(Form form, const at::Tensor& s1,
   base::check_shape("objectives::hessian_loss_antithetic", "s1", s1, {3 * size, z.size(1)});
   base::check_shape("objectives::hessian_loss_antithetic", "s2's diagonal", s2.diagonal(),
                     {3 * size, z.size(1)});
-  const auto at = [&](int64_t point) { return s1.narrow(0, point * size, size); };
-  return hessian_loss_antithetic_plain(
-      form,
-      {at(0), at(1), at(2), s2.slice(0, size), s2.slice(size, size), s2.slice(2 * size, size)}, z,
-      sigma, coefficient);
+  const auto s1_at = [&](int64_t point) { return s1.narrow(0, point * size, size); };
+  const auto s2_at = [&](int64_t point) { return s2.slice(point * size, size); };
+  const at::Tensor pair = 0.5 * (hessian_loss_plain(form, s1_at(0), s2_at(0), z, sigma) +
+                                 hessian_loss_plain(form, s1_at(1), s2_at(1), -z, sigma));
+  // The control variate needs zero mean over z given x: w = C z, without s1.
+  const SymmetricOperator s2_clean = s2_at(2);
+  const SymmetricOperator h = fit(form, s1_at(2), s2_clean, z, sigma).h;
+  const auto weighed = [&](const at::Tensor& variate) {
+    return coefficient.defined() ? coefficient.detach() * variate : variate;
+  };
+  if (form == Form::kProduct) return pair - weighed(target_product({h, z}, sigma));
+  const SymmetricOperator c = s2_clean.detach().affine(at::ones_like(sigma), sigma.square());
+  return pair -
+         weighed((linalg::congruence_trace(h, c) - h.quadratic_form(c.apply(z))) / sigma.square());
+}
+
+at::Tensor hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                        const at::Tensor& z, const at::Tensor& sigma) {
+  if (!can_fuse_hessian_loss(form, s1, s2, z, sigma) || s1.size(0) != z.size(0)) {
+    return hessian_loss_plain(form, s1, s2, z, sigma);
+  }
+  return fused_hessian_loss(form, s1, s2, z, sigma);
 }
 
 at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
                                    const at::Tensor& z, const at::Tensor& sigma,
                                    const at::Tensor& coefficient) {
-  if (!can_fuse_hessian_loss(form, {s1}, {s2}, z, sigma) || s1.size(0) != 3 * z.size(0)) {
+  if (!can_fuse_hessian_loss(form, s1, s2, z, sigma) || s1.size(0) != 3 * z.size(0)) {
     return hessian_loss_antithetic_plain(form, s1, s2, z, sigma, coefficient);
   }
-  return fused_hessian_loss(form, {s1}, {s2}, z, sigma, coefficient);
+  return fused_hessian_loss(form, s1, s2, z, sigma, coefficient);
 }
 
 at::Tensor sketch_loss(const SymmetricOperator& s2, const at::Tensor& v, const at::Tensor& jv) {

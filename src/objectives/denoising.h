@@ -35,12 +35,6 @@ at::Tensor hessian_loss(Form form, const at::Tensor& s1, const linalg::Symmetric
 at::Tensor hessian_loss_plain(Form form, const at::Tensor& s1, const linalg::SymmetricOperator& s2,
                               const at::Tensor& z, const at::Tensor& sigma);
 
-// The three evaluations that variance reduction of order 2 needs.
-struct HessianTriple {
-  at::Tensor s1_plus, s1_minus, s1_clean;                 // at x + σz, x − σz, x; [B, D]
-  linalg::SymmetricOperator s2_plus, s2_minus, s2_clean;  // likewise
-};
-
 // The coefficient of the control variates at the clean x, [B] in 0..1, held constant: 1 where the
 // noise is little beside the data there, falling to exactly 0 as it grows. Such a term is linear in
 // the scores at x: where x̃ is of another law than x nothing else bounds it, and as w = C z grows
@@ -59,13 +53,8 @@ at::Tensor variate_coefficient(const at::Tensor& share);
 // same expectation as hessian_loss; its variance stays bounded as σ → 0. `coefficient` [B]
 // multiplies the control variate (undefined: 1; held constant): any that does not depend on z
 // leaves the expectation, and variate_coefficient fades it out.
-at::Tensor hessian_loss_antithetic(Form form, const HessianTriple& triple, const at::Tensor& z,
-                                   const at::Tensor& sigma, const at::Tensor& coefficient = {});
-at::Tensor hessian_loss_antithetic_plain(Form form, const HessianTriple& triple,
-                                         const at::Tensor& z, const at::Tensor& sigma,
-                                         const at::Tensor& coefficient = {});
-// Both with the three evaluations as one batch of 3B, those at x + σz first, then x − σz, then
-// x: one gradient of that batch where slices would be added up from three as large.
+// The three evaluations are one batch of 3B, those at x + σz first, then x − σz, then x: one
+// gradient of that batch where slices would be added up from three as large.
 // Shapes: s1 [3B, D]; s2 of 3B; z [B, D]; sigma [B].
 at::Tensor hessian_loss_antithetic(Form form, const at::Tensor& s1,
                                    const linalg::SymmetricOperator& s2, const at::Tensor& z,

@@ -25,27 +25,21 @@ at::Tensor readable(const at::Tensor& factor) {
 // every thread has as many of each kind.
 class Items {
  public:
-  // parts: a and B in turn.
-  Items(Form form, at::TensorList parts, at::TensorList s1, const at::Tensor& z,
-        const at::Tensor& sigma, const at::Tensor& coefficient)
+  Items(Form form, const at::Tensor& diagonal, const at::Tensor& factor, const at::Tensor& s1,
+        const at::Tensor& z, const at::Tensor& sigma, const at::Tensor& coefficient)
       : form_(form),
+        diagonal_(diagonal.contiguous()),
+        factor_(readable(factor)),
+        s1_(s1.contiguous()),
         z_(z.contiguous()),
         sigma_(sigma.contiguous()),
-        coefficient_(coefficient.contiguous()) {
-    int64_t rows = 0;
-    for (size_t i = 0; i < s1.size(); ++i) {
-      diagonal_.push_back(parts[2 * i].contiguous());
-      factor_.push_back(readable(parts[2 * i + 1]));
-      s1_.push_back(s1[i].contiguous());
-      rows += s1[i].size(0);
-    }
-    points_ = rows / samples();
-  }
+        coefficient_(coefficient.contiguous()),
+        points_(s1.size(0) / z.size(0)) {}
 
   int64_t samples() const { return z_.size(0); }
   int64_t points() const { return points_; }
   int64_t dim() const { return z_.size(1); }
-  int64_t rank() const { return factor_[0].size(2); }
+  int64_t rank() const { return factor_.size(2); }
   // Of an evaluation in its sample's loss.
   float weight(int64_t item) const {
     if (points_ == 1) return 1;
@@ -58,39 +52,34 @@ class Items {
     return clean ? HessianTerm::kCentredClean : HessianTerm::kCentred;
   }
   HessianPoint point(int64_t item) const {
-    const size_t i = part(item);
     const int64_t at = row(item), sample = item / points_;
     HessianPoint p;
     p.term = term(item);
-    p.diagonal = diagonal_[i].data_ptr<float>() + at * dim();
-    p.factor = factor_[i].data_ptr<float>() + at * factor_[i].stride(0);
-    p.along = factor_[i].stride(1);
-    p.across = factor_[i].stride(2);
-    p.s1 = s1_[i].data_ptr<float>() + at * dim();
+    p.diagonal = diagonal_.data_ptr<float>() + at * dim();
+    p.factor = factor_.data_ptr<float>() + at * factor_.stride(0);
+    p.along = factor_.stride(1);
+    p.across = factor_.stride(2);
+    p.s1 = s1_.data_ptr<float>() + at * dim();
     p.z = z_.data_ptr<float>() + sample * dim();
     p.sigma = sigma_.data_ptr<float>()[sample];
     p.sign = item % points_ == 1 ? -1.0F : 1.0F;
     return p;
   }
 
-  // The parts' gradients, those of B laid out as B is; body(sample, item, a's, B's) fills an
+  // The gradients in a and B, that of B laid out as B is; body(sample, item, a's, B's) fills an
   // item's.
   template <typename F>
   variable_list gradients(const F& body) const {
-    variable_list result;
-    for (const at::Tensor& factor : factor_) {
-      const int64_t n = factor.size(0);
-      result.push_back(at::empty({n, dim()}, at::kFloat));
-      result.push_back(factor.stride(1) == 1
-                           ? at::empty({n, rank(), dim()}, at::kFloat).transpose(1, 2)
-                           : at::empty({n, dim(), rank()}, at::kFloat));
-    }
+    const int64_t n = factor_.size(0);
+    const at::Tensor in_diagonal = at::empty({n, dim()}, at::kFloat);
+    const at::Tensor in_factor = factor_.stride(1) == 1
+                                     ? at::empty({n, rank(), dim()}, at::kFloat).transpose(1, 2)
+                                     : at::empty({n, dim(), rank()}, at::kFloat);
     for_each([&](HessianSample& sample, int64_t item) {
-      const size_t i = part(item);
-      body(sample, item, result[2 * i].data_ptr<float>() + row(item) * dim(),
-           result[2 * i + 1].data_ptr<float>() + row(item) * dim() * rank());
+      body(sample, item, in_diagonal.data_ptr<float>() + row(item) * dim(),
+           in_factor.data_ptr<float>() + row(item) * dim() * rank());
     });
-    return result;
+    return {in_diagonal, in_factor};
   }
 
   // body(sample, item) for every item, on all threads.
@@ -114,18 +103,11 @@ class Items {
   }
 
  private:
-  // Which of the parts an item is in, and where.
-  size_t part(int64_t item) const {
-    return factor_.size() == 1 ? 0 : static_cast<size_t>(item % points_);
-  }
-  int64_t row(int64_t item) const {
-    const int64_t sample = item / points_;
-    return factor_.size() == 1 ? item % points_ * samples() + sample : sample;
-  }
+  // Of the batch: the samples' first points, then their second, then their third.
+  int64_t row(int64_t item) const { return item % points_ * samples() + item / points_; }
 
   Form form_;
-  std::vector<at::Tensor> diagonal_, factor_, s1_;
-  at::Tensor z_, sigma_, coefficient_;
+  at::Tensor diagonal_, factor_, s1_, z_, sigma_, coefficient_;
   int64_t points_;
 };
 
@@ -152,53 +134,39 @@ at::Tensor losses(const Items& items, const at::Tensor& coefficients) {
   return result;
 }
 
-at::Tensor plain(Form form, const variable_list& parts, const variable_list& s1,
-                 const at::Tensor& z, const at::Tensor& sigma, const at::Tensor& coefficient) {
-  std::vector<SymmetricOperator> s2;
-  for (size_t i = 0; i < s1.size(); ++i) {
-    s2.push_back(SymmetricOperator::from_low_rank(parts[2 * i], parts[2 * i + 1]));
-  }
-  if (s1.size() == 3) {
-    return hessian_loss_antithetic_plain(form, {s1[0], s1[1], s1[2], s2[0], s2[1], s2[2]}, z, sigma,
-                                         coefficient);
-  }
-  return s1[0].size(0) == z.size(0)
-             ? hessian_loss_plain(form, s1[0], s2[0], z, sigma)
-             : hessian_loss_antithetic_plain(form, s1[0], s2[0], z, sigma, coefficient);
+at::Tensor plain(Form form, const at::Tensor& diagonal, const at::Tensor& factor,
+                 const at::Tensor& s1, const at::Tensor& z, const at::Tensor& sigma,
+                 const at::Tensor& coefficient) {
+  const SymmetricOperator s2 = SymmetricOperator::from_low_rank(diagonal, factor);
+  return s1.size(0) == z.size(0)
+             ? hessian_loss_plain(form, s1, s2, z, sigma)
+             : hessian_loss_antithetic_plain(form, s1, s2, z, sigma, coefficient);
 }
 
 struct FusedHessianLoss : torch::autograd::Function<FusedHessianLoss> {
-  static at::Tensor forward(AutogradContext* context, int64_t form, at::TensorList parts,
-                            at::TensorList s1, const at::Tensor& z, const at::Tensor& sigma,
-                            const at::Tensor& coefficient) {
-    const Items items(static_cast<Form>(form), parts, s1, z, sigma, coefficient);
+  static at::Tensor forward(AutogradContext* context, int64_t form, const at::Tensor& diagonal,
+                            const at::Tensor& factor, const at::Tensor& s1, const at::Tensor& z,
+                            const at::Tensor& sigma, const at::Tensor& coefficient) {
+    const Items items(static_cast<Form>(form), diagonal, factor, s1, z, sigma, coefficient);
     const at::Tensor coefficients = at::empty({items.coefficient_offsets().back()}, at::kFloat);
     const at::Tensor result = losses(items, coefficients);
-    variable_list saved = parts.vec();
-    saved.insert(saved.end(), s1.begin(), s1.end());
-    saved.insert(saved.end(), {z, sigma, coefficient, coefficients});
-    context->save_for_backward(saved);
+    context->save_for_backward({diagonal, factor, s1, z, sigma, coefficient, coefficients});
     context->saved_data["form"] = form;
     return result;
   }
 
   static variable_list backward(AutogradContext* context, variable_list outputs) {
     const variable_list saved = context->get_saved_variables();
-    const size_t count = (saved.size() - 4) / 3;  // of parts
     const auto form = static_cast<Form>(context->saved_data["form"].toInt());
-    const variable_list parts(saved.begin(), saved.begin() + static_cast<int64_t>(2 * count));
-    const variable_list s1(saved.begin() + static_cast<int64_t>(2 * count), saved.end() - 4);
-    const at::Tensor &z = saved[3 * count], &sigma = saved[3 * count + 1];
-    const at::Tensor& coefficient = saved[3 * count + 2];
-    variable_list gradients(1 + 3 * count + 3);  // one an argument; none but the parts'
+    const at::Tensor &diagonal = saved[0], &factor = saved[1], &s1 = saved[2], &z = saved[3];
+    const at::Tensor &sigma = saved[4], &coefficient = saved[5];
     const variable_list computed =
         at::GradMode::is_enabled()
-            ? torch::autograd::grad({plain(form, parts, s1, z, sigma, coefficient)}, parts,
-                                    {outputs[0]}, true, true, true)
-            : differentiate(Items(form, parts, s1, z, sigma, coefficient), saved.back(),
+            ? torch::autograd::grad({plain(form, diagonal, factor, s1, z, sigma, coefficient)},
+                                    {diagonal, factor}, {outputs[0]}, true, true, true)
+            : differentiate(Items(form, diagonal, factor, s1, z, sigma, coefficient), saved[6],
                             outputs[0]);
-    std::copy(computed.begin(), computed.end(), gradients.begin() + 1);
-    return gradients;
+    return {{}, computed[0], computed[1], {}, {}, {}, {}};  // one an argument
   }
 
   static variable_list differentiate(const Items& items, const at::Tensor& coefficients,
@@ -221,9 +189,8 @@ struct FusedHessianLoss : torch::autograd::Function<FusedHessianLoss> {
 
 }  // namespace
 
-bool can_fuse_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
-                           const std::vector<SymmetricOperator>& s2, const at::Tensor& z,
-                           const at::Tensor& sigma) {
+bool can_fuse_hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                           const at::Tensor& z, const at::Tensor& sigma) {
   const auto usable = [](const at::Tensor& x) {
     return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.layout() == at::kStrided;
   };
@@ -235,36 +202,24 @@ bool can_fuse_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
       !base::fast(base::FastPath::kHessianLoss)) {
     return false;
   }
-  int64_t rows = 0;
-  for (size_t i = 0; i < s2.size(); ++i) {
-    if (s2[i].structure() != linalg::Structure::kLowRank || s2[i].rank() < 1 ||
-        s2[i].rank() != s2[0].rank() || s2[i].dim() != z.size(1) || !usable(s1[i]) ||
-        !usable(s2[i].diagonal_part()) || !usable(s2[i].factor()) || s1[i].dim() != 2 ||
-        s1[i].size(0) != s2[i].batch() || s1[i].size(1) != z.size(1) ||
-        (s2.size() > 1 && s2[i].batch() != z.size(0))) {
-      return false;
-    }
-    rows += s2[i].batch();
-  }
-  return rows == z.size(0) || rows == 3 * z.size(0);
+  return s2.structure() == linalg::Structure::kLowRank && s2.rank() >= 1 && s2.dim() == z.size(1) &&
+         usable(s1) && usable(s2.diagonal_part()) && usable(s2.factor()) && s1.dim() == 2 &&
+         s1.size(0) == s2.batch() && s1.size(1) == z.size(1) &&
+         (s1.size(0) == z.size(0) || s1.size(0) == 3 * z.size(0));
 }
 
-at::Tensor fused_hessian_loss(Form form, const std::vector<at::Tensor>& s1,
-                              const std::vector<SymmetricOperator>& s2, const at::Tensor& z,
-                              const at::Tensor& sigma, const at::Tensor& given) {
+at::Tensor fused_hessian_loss(Form form, const at::Tensor& s1, const SymmetricOperator& s2,
+                              const at::Tensor& z, const at::Tensor& sigma,
+                              const at::Tensor& given) {
   const at::Tensor coefficient = given.defined() ? given.detach() : at::ones_like(sigma);
-  variable_list parts, held;
-  for (size_t i = 0; i < s2.size(); ++i) {
-    parts.push_back(s2[i].diagonal_part());
-    parts.push_back(s2[i].factor());
-    held.push_back(s1[i].detach());
+  const at::Tensor &diagonal = s2.diagonal_part(), &factor = s2.factor(), held = s1.detach();
+  const bool differentiable =
+      at::GradMode::is_enabled() && (diagonal.requires_grad() || factor.requires_grad());
+  if (!differentiable) {
+    return losses(Items(form, diagonal, factor, held, z, sigma, coefficient), {});
   }
-  const bool differentiable = at::GradMode::is_enabled() &&
-                              std::any_of(parts.begin(), parts.end(),
-                                          [](const auto& part) { return part.requires_grad(); });
-  if (!differentiable) return losses(Items(form, parts, held, z, sigma, coefficient), {});
-  return FusedHessianLoss::apply(static_cast<int64_t>(form), at::TensorList(parts),
-                                 at::TensorList(held), z, sigma, coefficient);
+  return FusedHessianLoss::apply(static_cast<int64_t>(form), diagonal, factor, held, z, sigma,
+                                 coefficient);
 }
 
 }  // namespace scorejet::objectives

@@ -342,14 +342,12 @@ double HessianSample::finish_centred_clean(const HessianPoint& point, float* coe
   return (along - trace) / variance_d;
 }
 
-void HessianSample::differentiate(const HessianPoint& p, const float* coefficients, float scale,
-                                  float* diagonal_gradient, float* factor_gradient) {
-  const FactorKernels& kernels = factor_kernels();
-  const float variance = p.sigma * p.sigma, precision = 1 / variance;
+// The gradient in B: a combination of a block's rows, by what finish_...() left of all blocks.
+Combination HessianSample::factor_combination(const HessianPoint& p, const float* coefficients,
+                                              float scale) {
+  const float precision = 1 / (p.sigma * p.sigma);
   const bool pair = p.term == HessianTerm::kProduct || p.term == HessianTerm::kCentred;
   const bool centred_clean = p.term == HessianTerm::kCentredClean;
-  const float* const projection =
-      centred_clean ? coefficients + (2 * rank_ + 1) * columns_ : nullptr;
   Combination c;
   c.rows = rows_.data();
   c.stride = stride_;
@@ -369,44 +367,68 @@ void HessianSample::differentiate(const HessianPoint& p, const float* coefficien
     c.outer_scale = scale_.data();
     c.quadratic = quadratic_.data();
   }
+  return c;
+}
+
+// What a block's coordinates of B are weighted by in factor_combination().
+void HessianSample::set_weights(const HessianPoint& p, int64_t padded) {
+  const float variance = p.sigma * p.sigma, precision = 1 / variance;
+  const bool pair = p.term == HessianTerm::kProduct || p.term == HessianTerm::kCentred;
+  const bool centred_clean = p.term == HessianTerm::kCentredClean;
+  const float* a = a_.data();
+  for (int64_t d = 0; d < padded; ++d) {
+    const auto i = static_cast<size_t>(d);
+    scale_[i] = 1 + variance * a[d];
+    weight_[i] = pair ? a[d] + precision : centred_clean ? scale_[i] * scale_[i] : 1.0F;
+    quadratic_[i] = 0;
+  }
+}
+
+// scale times the gradient in a, of a block's coordinates.
+void HessianSample::differentiate_diagonal(const HessianPoint& p, int64_t length, float scale,
+                                           float* out) const {
+  const float variance = p.sigma * p.sigma, precision = 1 / variance;
   const float *a = a_.data(), *q = squares_.data(), *bp = sums_.data(), *quad = quadratic_.data();
   const float *v = rows_.data() + rank_ * stride_, *s = v + stride_;
+  for (int64_t d = 0; d < length; ++d) {
+    const float target = (1 - v[d] * v[d]) * precision;
+    float slope = 0;
+    switch (p.term) {
+      case HessianTerm::kProduct:
+        slope = a[d] + q[d] + target + s[d] * s[d];
+        break;
+      case HessianTerm::kCentred:
+        slope = a[d] + q[d] + target;
+        break;
+      case HessianTerm::kProductClean:
+        slope = -target;
+        break;
+      case HessianTerm::kCentredClean: {
+        const float one = scale_[static_cast<size_t>(d)], w = one * v[d] + variance * bp[d];
+        slope = -precision * (one * (one + 2 * variance * q[d]) + variance * quad[d] - w * w);
+        break;
+      }
+    }
+    out[d] = scale * slope;
+  }
+}
+
+void HessianSample::differentiate(const HessianPoint& p, const float* coefficients, float scale,
+                                  float* diagonal_gradient, float* factor_gradient) {
+  const FactorKernels& kernels = factor_kernels();
+  const float* const projection =
+      p.term == HessianTerm::kCentredClean ? coefficients + (2 * rank_ + 1) * columns_ : nullptr;
+  Combination combination = factor_combination(p, coefficients, scale);
   for (int64_t begin = 0; begin < dim_; begin += block_) {
     const int64_t length = std::min(block_, dim_ - begin);
-    c.length = pad(length, kLengthPad);
+    combination.length = pad(length, kLengthPad);
     load(p, begin, length);
-    kernels.reduce_rows(rows_.data(), rank_, stride_, c.length, projection, squares_.data(),
-                        sums_.data());
-    for (int64_t d = 0; d < c.length; ++d) {
-      const auto i = static_cast<size_t>(d);
-      scale_[i] = 1 + variance * a[d];
-      weight_[i] = pair ? a[d] + precision : centred_clean ? scale_[i] * scale_[i] : 1.0F;
-      quadratic_[i] = 0;
-    }
-    kernels.combine(c);
+    kernels.reduce_rows(rows_.data(), rank_, stride_, combination.length, projection,
+                        squares_.data(), sums_.data());
+    set_weights(p, combination.length);
+    kernels.combine(combination);
     store(p, begin, length, factor_gradient);
-    float* out = diagonal_gradient + begin;
-    for (int64_t d = 0; d < length; ++d) {
-      const float target = (1 - v[d] * v[d]) * precision;
-      float slope = 0;
-      switch (p.term) {
-        case HessianTerm::kProduct:
-          slope = a[d] + q[d] + target + s[d] * s[d];
-          break;
-        case HessianTerm::kCentred:
-          slope = a[d] + q[d] + target;
-          break;
-        case HessianTerm::kProductClean:
-          slope = -target;
-          break;
-        case HessianTerm::kCentredClean: {
-          const float one = scale_[static_cast<size_t>(d)], w = one * v[d] + variance * bp[d];
-          slope = -precision * (one * (one + 2 * variance * q[d]) + variance * quad[d] - w * w);
-          break;
-        }
-      }
-      out[d] = scale * slope;
-    }
+    differentiate_diagonal(p, length, scale, diagonal_gradient + begin);
   }
 }
 

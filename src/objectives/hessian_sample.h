@@ -7,6 +7,8 @@
 
 namespace scorejet::objectives {
 
+struct Combination;  // factor_kernels.h
+
 // Which term of the loss an evaluation enters (hessian_loss and hessian_loss_antithetic, in
 // denoising.h); v = ±z or ±z + σ s1.
 enum class HessianTerm {
@@ -46,6 +48,10 @@ class HessianSample {
   double finish_pair(const HessianPoint& point, float* coefficients);
   double finish_product_clean(const HessianPoint& point, float* coefficients) const;
   double finish_centred_clean(const HessianPoint& point, float* coefficients);
+  Combination factor_combination(const HessianPoint& point, const float* coefficients, float scale);
+  void set_weights(const HessianPoint& point, int64_t padded);
+  void differentiate_diagonal(const HessianPoint& point, int64_t length, float scale,
+                              float* out) const;
   void store(const HessianPoint& point, int64_t begin, int64_t length, float* gradient) const;
 
   int64_t dim_, rank_;

@@ -86,6 +86,11 @@ bool has_legend(const GridColumn& column, const GridOptions& options) {
 // Two significant digits: all that fits below a tile.
 std::string legend_number(double value) { return fmt::format("{:.2g}", value + 0.0); }
 
+int64_t legend_width(ValueRange range, double text_size) {
+  return measure_text(legend_number(range.min), text_size).width + kTextGap +
+         measure_text(legend_number(range.max), text_size).width;
+}
+
 int64_t line_height(double size) { return measure_text("", size).height; }
 
 // The [H, W, 3] colours of one tile.
@@ -136,30 +141,17 @@ std::vector<std::string> header_lines(const std::string& title, double size, int
   return {title.substr(0, split), title.substr(split + 1)};
 }
 
-}  // namespace
-
-GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
-                             const std::vector<std::string>& row_labels, const std::string& title,
-                             const GridOptions& options) {
-  check_columns(columns, row_labels, options);
-  const std::vector<int64_t>& shape = columns[0].tiles.shape;
+// From left to right: labels, then one cell a column, as wide as its tile, its title and its legend
+// need.
+void plan_across(GridLayout& layout, const std::vector<GridColumn>& columns,
+                 const std::vector<std::string>& row_labels, const std::string& title,
+                 const GridOptions& options) {
   const double label_size = options.text_size * kLabelShare;
-  GridLayout layout;
-
-  const int64_t side = std::max(shape[2], shape[3]);
-  layout.tile_scale = options.tile_scale > 0
-                          ? options.tile_scale
-                          : std::max<int64_t>(1, (kGoodTileSide + side / 2) / side);
-  layout.tile_width = shape[3] * layout.tile_scale;
-  layout.tile_height = shape[2] * layout.tile_scale;
-
-  // Across: labels, then one cell a column, as wide as its tile, its title and its legend need.
   int64_t labels_width = 0;
   for (const std::string& label : row_labels) {
     labels_width = std::max(labels_width, measure_text(label, label_size).width);
   }
   int64_t x = kMargin + (labels_width > 0 ? labels_width + kTextGap : 0);
-  bool any_legend = false;
   for (const GridColumn& column : columns) {
     const ValueRange range = column_range(column);
     layout.headers.push_back(header_lines(column.title, options.text_size, layout.tile_width));
@@ -167,11 +159,7 @@ GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
     for (const std::string& line : layout.headers.back()) {
       cell = std::max(cell, measure_text(line, options.text_size).width);
     }
-    if (has_legend(column, options)) {
-      any_legend = true;
-      cell = std::max(cell, measure_text(legend_number(range.min), label_size).width + kTextGap +
-                                measure_text(legend_number(range.max), label_size).width);
-    }
+    if (has_legend(column, options)) cell = std::max(cell, legend_width(range, label_size));
     layout.tile_x.push_back(x + (cell - layout.tile_width) / 2);
     layout.ranges.push_back(range);
     layout.header_lines =
@@ -183,20 +171,45 @@ GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
     layout.width = std::max(
         layout.width, measure_text(title, options.text_size * kTitleShare).width + 2 * kMargin);
   }
+}
 
-  // Down: title, column titles, rows, legends.
+// From top to bottom: title, column titles, rows, legends.
+void plan_down(GridLayout& layout, const std::vector<GridColumn>& columns, const std::string& title,
+               const GridOptions& options) {
   int64_t y = kMargin;
   layout.title_y = y;
   if (!title.empty()) y += line_height(options.text_size * kTitleShare) + kTextGap;
   layout.header_y = y;
   if (layout.header_lines > 0) y += layout.header_lines * line_height(options.text_size) + 2;
-  for (int64_t row = 0; row < shape[0]; ++row) {
+  for (int64_t row = 0; row < columns[0].tiles.shape[0]; ++row) {
     layout.tile_y.push_back(y);
     y += layout.tile_height + kTileGap;
   }
   layout.legend_y = y + 2;
-  if (any_legend) y = layout.legend_y + kLegendHeight + 3 + line_height(label_size) + kTileGap;
+  if (std::any_of(columns.begin(), columns.end(),
+                  [&](const GridColumn& column) { return has_legend(column, options); })) {
+    y = layout.legend_y + kLegendHeight + 3 + line_height(options.text_size * kLabelShare) +
+        kTileGap;
+  }
   layout.height = y - kTileGap + kMargin;
+}
+
+}  // namespace
+
+GridLayout plan_picture_grid(const std::vector<GridColumn>& columns,
+                             const std::vector<std::string>& row_labels, const std::string& title,
+                             const GridOptions& options) {
+  check_columns(columns, row_labels, options);
+  const std::vector<int64_t>& shape = columns[0].tiles.shape;
+  GridLayout layout;
+  const int64_t side = std::max(shape[2], shape[3]);
+  layout.tile_scale = options.tile_scale > 0
+                          ? options.tile_scale
+                          : std::max<int64_t>(1, (kGoodTileSide + side / 2) / side);
+  layout.tile_width = shape[3] * layout.tile_scale;
+  layout.tile_height = shape[2] * layout.tile_scale;
+  plan_across(layout, columns, row_labels, title, options);
+  plan_down(layout, columns, title, options);
   return layout;
 }
 
@@ -226,10 +239,7 @@ Canvas draw_picture_grid(const std::vector<GridColumn>& columns,
                   layout.tile_x[k], layout.tile_y[row], layout.tile_scale);
     }
     if (has_legend(columns[k], options)) {
-      const int64_t needed = measure_text(legend_number(layout.ranges[k].min), label_size).width +
-                             kTextGap +
-                             measure_text(legend_number(layout.ranges[k].max), label_size).width;
-      const int64_t width = std::max(layout.tile_width, needed);
+      const int64_t width = std::max(layout.tile_width, legend_width(layout.ranges[k], label_size));
       draw_legend(canvas, columns[k], layout.ranges[k], centre - width / 2, layout.legend_y, width,
                   label_size);
     }

@@ -85,8 +85,6 @@ std::string style_text(SeriesStyle style, size_t index) {
       return fmt::format("with lines lw 1 lc rgb '{}'", color);
     case SeriesStyle::kFaintLine:
       return "with lines lw 1.2 lc rgb '#9db8d6'";
-    case SeriesStyle::kPoints:
-      return fmt::format("with points pt 7 ps 0.6 lc rgb '{}'", color);
     case SeriesStyle::kMarkedLine:
       return fmt::format("with linespoints lw 2 pt 7 ps 0.6 lc rgb '{}'", color);
     case SeriesStyle::kLine:

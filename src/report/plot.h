@@ -13,7 +13,7 @@
 
 namespace scorejet::report {
 
-enum class SeriesStyle { kLine, kThinLine, kFaintLine, kPoints, kMarkedLine };
+enum class SeriesStyle { kLine, kThinLine, kFaintLine, kMarkedLine };
 
 struct Series {
   std::string label;         // in the key; empty: not in the key

@@ -44,6 +44,7 @@ AnnealResult run_annealed(Target target, const Kernel& kernel, const at::Tensor&
   AnnealResult result;
   Chains& chains = result.chains;
   at::Tensor x = x0;
+  const int64_t end = std::ssize(sigmas) * options.steps_per_level;
   for (const double sigma : sigmas) {
     target.sigma = sigma;
     kernel_options.step_size = options.relative_step * sigma * sigma;
@@ -59,6 +60,7 @@ AnnealResult run_annealed(Target target, const Kernel& kernel, const at::Tensor&
     for (int64_t t = 0; t < options.steps_per_level; ++t) {
       advance(target, kernel, kernel_options, {.seed = options.seed}, chains);
       if (observe) observe(chains);
+      if (chains.step < end && options.stop && options.stop()) return result;
     }
     x = chains.state.x;
   }

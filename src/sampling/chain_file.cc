@@ -157,15 +157,18 @@ StreamResult stream_chains(const Target& target, const Kernel& kernel, const at:
   const double seconds_before = result.seconds;
   const Clock::time_point begin = Clock::now();
   Clock::time_point last = begin;
-  while (chains.step < options.warmup + options.num_steps) {
+  const int64_t end = options.warmup + options.num_steps;
+  while (chains.step < end) {
     advance(target, kernel, kernel_options, options, chains);
     keep();
     result.seconds = seconds_before + since(begin);
     if (observe) observe(chains);
-    if (since(last) >= stream.seconds_between) {
+    result.finished = chains.step == end || !stream.stop || !stream.stop();
+    if (!result.finished || since(last) >= stream.seconds_between) {
       segments.save(chains, kept, steps, result.seconds);
       last = Clock::now();
     }
+    if (!result.finished) return result;
   }
   segments.save(chains, kept, steps, result.seconds);
   segments.collect(result.chains);

@@ -77,6 +77,28 @@ SampleJson to_json(const KernelReport& report) {
           {"seconds", std::round(report.seconds * 100) / 100}};
 }
 
+// Each option that is given must be one of a kernel that is run. A run of release 0.1 that is gone
+// on with may have been given others: they stand in its description.
+void check_kernel_options(const SampleOptions& o) {
+  if (o.resume) return;
+  const auto have = [](const std::string& kernel, const std::string& option) {
+    return !sampling::its_options(sampling::find_kernel(kernel), {{option, 0}}).empty();
+  };
+  for (const auto& [option, value] : o.kernel_options) {
+    if (std::any_of(
+            o.kernels.begin(), o.kernels.end(),
+            [&, &name = option](const std::string& kernel) { return have(kernel, name); })) {
+      continue;
+    }
+    std::vector<std::string> owners;
+    for (const sampling::Kernel& kernel : sampling::kernels()) {
+      if (have(kernel.name, option)) owners.emplace_back(kernel.name);
+    }
+    base::fail_argument("sample", "--{} must go with --kernel {}; got --kernel {}", option,
+                        fmt::join(owners, " or "), fmt::join(o.kernels, ","));
+  }
+}
+
 void check_sample_options(const SampleOptions& o) {
   const auto at_least = [](const char* name, int64_t value, int64_t least) {
     if (value < least) {
@@ -97,6 +119,7 @@ void check_sample_options(const SampleOptions& o) {
     if (std::count(o.kernels.begin(), o.kernels.end(), name) > 1)
       base::fail_argument("sample", "--kernel must name each kernel once; got {} twice", name);
   }
+  check_kernel_options(o);
 }
 
 // Where --step-size is not given. An adjusted kernel finds its own from there in its warm-up.
@@ -173,7 +196,8 @@ void run_kernel(const SampleOptions& o, const SampleTarget& target, const sampli
       .file = o.out / file,
       .description = run_description(o, target, kernel, kernel_options),
       .older_description = older_description_of(o, target, kernel, kernel_options),
-      .resume = o.resume};
+      .resume = o.resume,
+      .stop = listener.stop};
   const sampling::StreamResult result =
       sampling::stream_chains(target.target, kernel, target.x0, kernel_options, options, stream,
                               [&](const sampling::Chains& chains) {
@@ -183,7 +207,8 @@ void run_kernel(const SampleOptions& o, const SampleTarget& target, const sampli
   KernelReport report = describe_kernel(kernel, result.chains.chains, result.seconds);
   report.resumed_from = result.resumed_from;
   output.report.kernels.push_back(std::move(report));
-  if (target.image_shape.empty()) return;
+  output.report.stopped = !result.finished;
+  if (output.report.stopped || target.image_shape.empty()) return;
   for (auto& column : course(o, target, kernel.name, result.chains)) {
     output.grid.push_back(std::move(column));
   }
@@ -197,7 +222,8 @@ void run_annealed(const SampleOptions& o, const SampleTarget& target,
   sampling::AnnealOptions options{
       .sigmas = sampling::geometric_ladder(first, o.target.sigma, o.levels),
       .steps_per_level = o.steps,
-      .seed = o.target.seed};
+      .seed = o.target.seed,
+      .stop = listener.stop};
   if (o.step_size > 0) options.relative_step = o.step_size;
   const auto begin = std::chrono::steady_clock::now();
   const sampling::AnnealResult result =
@@ -207,10 +233,12 @@ void run_annealed(const SampleOptions& o, const SampleTarget& target,
                                                      0, chain_rates(chains, kernel)});
                              });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  output.report.kernels.push_back(describe_kernel(kernel, result.chains, seconds.count()));
+  output.report.stopped = !result.samples.defined();
+  if (output.report.stopped) return;
   const std::string file =
       o.kernels.size() > 1 ? fmt::format("samples_{}.npz", kernel.name) : "samples.npz";
   io::write_npz(o.out / file, {{"x", io::from_tensor(result.samples)}});
-  output.report.kernels.push_back(describe_kernel(kernel, result.chains, seconds.count()));
   if (target.image_shape.empty()) return;
   const int64_t rows = std::min<int64_t>(8, o.target.chains);
   for (int64_t begin_row = 0; begin_row + rows <= std::min<int64_t>(o.target.chains, 64);
@@ -271,6 +299,7 @@ SampleReport sample(SampleOptions o, const base::Listener& listener) {
     const sampling::Kernel& kernel = sampling::find_kernel(name);
     o.levels > 0 ? run_annealed(o, target, kernel, listener, output)
                  : run_kernel(o, target, kernel, listener, output);
+    if (output.report.stopped) return std::move(output.report);
   }
   write_sample(o, output, listener);
   return std::move(output.report);

@@ -94,6 +94,7 @@ ScoreArrays score(const ScoreOptions& o, const base::Listener& listener) {
   check_score_order(o, run);
   at::NoGradGuard no_grad;
   const scorejet::score::Jet jet = run.model->evaluate(x, o.sigma, o.order);
+  if (listener.stopped()) return {};
   listener.on_notice(training::sigma_notice(run, o.sigma));
   ScoreArrays arrays;
   arrays["s1"] = jet.s1;

@@ -36,8 +36,8 @@ struct FitOptions {
 using DrawSamples = std::function<at::Tensor(int64_t batch, at::Generator generator)>;
 
 // Trains the model from the weights it has and leaves it with the averaged ones. Samples and noise
-// depend on the seed and the step alone. Errors: std::runtime_error when a gradient becomes NaN or
-// infinite, naming the step.
+// depend on the seed and the step alone. Errors: std::runtime_error naming the step when a gradient
+// becomes NaN or infinite, or a loss leaves its bounds (loss_bounds.h).
 void fit(models::ScoreModel& model, const DrawSamples& draw, const FitOptions& options);
 
 }  // namespace scorejet::training

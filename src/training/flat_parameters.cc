@@ -49,18 +49,9 @@ std::vector<FlatParameters::Range> FlatParameters::ranges(
     }
     offsets.insert(parameter.storage_offset());
   }
-  return ranges_where([&](const Entry& entry) { return offsets.count(entry.offset) > 0; });
-}
-
-std::vector<FlatParameters::Range> FlatParameters::ranges(const std::string& prefix) const {
-  return ranges_where([&](const Entry& entry) { return entry.name.starts_with(prefix); });
-}
-
-std::vector<FlatParameters::Range> FlatParameters::ranges_where(
-    const std::function<bool(const Entry&)>& holds) const {
   std::vector<Range> result;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (!holds(entries_[i])) continue;
+    if (offsets.count(entries_[i].offset) == 0) continue;
     const int64_t end = i + 1 < entries_.size() ? entries_[i + 1].offset : size();
     if (!result.empty() && result.back().end == entries_[i].offset) {
       result.back().end = end;

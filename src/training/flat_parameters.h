@@ -4,7 +4,6 @@
 
 #include <torch/nn/module.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,10 +22,9 @@ class FlatParameters {
   struct Range {
     int64_t begin, end;  // [begin, end)
   };
-  // The parts of the buffer that hold these parameters of the module, or those whose name starts
-  // with `prefix`: in ascending order, neighbours merged.
+  // The parts of the buffer that hold these parameters of the module: in ascending order,
+  // neighbours merged.
   std::vector<Range> ranges(const std::vector<at::Tensor>& parameters) const;
-  std::vector<Range> ranges(const std::string& prefix) const;
 
   // A flat buffer (these values, or an average of them) as named tensors of the module's shapes.
   std::vector<std::pair<std::string, at::Tensor>> unflatten(const at::Tensor& flat) const;
@@ -37,7 +35,6 @@ class FlatParameters {
     std::vector<int64_t> shape;
     int64_t offset;
   };
-  std::vector<Range> ranges_where(const std::function<bool(const Entry&)>& holds) const;
   at::Tensor view(const at::Tensor& flat, const Entry& entry) const;
 
   std::vector<Entry> entries_;

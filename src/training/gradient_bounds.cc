@@ -72,10 +72,4 @@ GroupNorms clip_groups(const ParameterGroups& groups, const at::Tensor& gradient
   return norms;
 }
 
-void apply_clips(const std::vector<GradientScale>& clips, const at::Tensor& flat) {
-  for (const auto& [range, factor] : clips) {
-    flat.narrow(0, range.begin, range.end - range.begin).mul_(factor);
-  }
-}
-
 }  // namespace scorejet::training

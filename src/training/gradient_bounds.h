@@ -37,6 +37,4 @@ struct GroupNorms {
 GroupNorms clip_groups(const ParameterGroups& groups, const at::Tensor& gradients, double clip_norm,
                        std::vector<GradientScale>& clips);
 
-void apply_clips(const std::vector<GradientScale>& clips, const at::Tensor& flat);
-
 }  // namespace scorejet::training

@@ -126,12 +126,4 @@ StepLosses read_losses(const at::Tensor& values) {
   return {at[0], at[1], at[2], at[3], at[4], at[5]};
 }
 
-StepLosses accumulate_gradients(const ScoreModel& model, const objectives::LossOptions& options,
-                                const NoisyBatch& batch, const FlatParameters& parameters) {
-  std::vector<GradientScale> clips;
-  const at::Tensor losses = compute_gradients(model, options, batch, parameters, clips);
-  apply_clips(clips, parameters.gradients());
-  return read_losses(losses);
-}
-
 }  // namespace scorejet::training

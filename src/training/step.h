@@ -57,9 +57,4 @@ at::Tensor compute_gradients(const models::ScoreModel& model,
 // Waits for them. values [6], as compute_gradients returns them.
 StepLosses read_losses(const at::Tensor& values);
 
-// Both, with the third bound applied to the gradients as well: a step without an optimiser.
-StepLosses accumulate_gradients(const models::ScoreModel& model,
-                                const objectives::LossOptions& options, const NoisyBatch& batch,
-                                const FlatParameters& parameters);
-
 }  // namespace scorejet::training

@@ -170,7 +170,7 @@ TEST_F(Pictures, GreyModelTakesColourByChannel) {
   const io::NamedArrays arrays = io::read_npz(at("c/rgb.npz"));
   EXPECT_EQ(arrays.at("components").shape, (Shape{3, 2, 1, 9, 6}));
   EXPECT_EQ(arrays.at("samples").shape, (Shape{2, 3, 9, 6}));
-  io::write_png(at("green.png"), io::from_tensor(colour.narrow(2, 1, 1)));
+  io::write_picture(at("green.png"), {io::from_tensor(colour.narrow(2, 1, 1))});
   ASSERT_EQ(denoise("grey", "green.png", "--sigma 0.5 --pcs 2 --noisy", "g").code, 0);
   const at::Tensor green = io::to_tensor(io::read_npz(at("g/green.npz")).at("mean"));
   EXPECT_TRUE(at::allclose(io::to_tensor(arrays.at("mean"))[1], green[0], 1e-4, 1e-5));

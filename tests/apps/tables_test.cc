@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "src/io/atomic_file.h"
-#include "src/io/csv.h"
 #include "src/io/npy.h"
 #include "src/io/npz.h"
 #include "src/io/tensor_bridge.h"
 #include "tests/command.h"
+#include "tests/write_csv.h"
 
 namespace scorejet {
 namespace {
@@ -206,7 +206,7 @@ TEST(Cli, CausalOrderNamesColumns) {
   const at::Tensor a = at::randn({300}, at::kDouble);
   const at::Tensor b = (2 * a).sin() + 0.5 * at::randn({300}, at::kDouble);
   const auto write = [&](const at::Tensor& x, const std::vector<std::string>& header) {
-    io::write_csv(scratch / "t.csv", io::from_tensor(x), header);
+    testing::write_csv(scratch / "t.csv", io::from_tensor(x), header);
     return run(scratch, "causal-order " + (scratch / "t.csv").string() + " --steps 200 --out " +
                             (scratch / "order.json").string());
   };

@@ -46,8 +46,8 @@ TEST(Dataset, FormatsAndScale) {
   EXPECT_EQ(load_file(scratch / "t.csv").samples.sum().item<float>(), 10.f);
 
   fs::create_directory(scratch / "png");
-  io::write_png(scratch / "png" / "b.png", array_of(pixels[1]));
-  io::write_png(scratch / "png" / "a.png", array_of(pixels[0]));
+  io::write_picture(scratch / "png" / "b.png", {array_of(pixels[1])});
+  io::write_picture(scratch / "png" / "a.png", {array_of(pixels[0])});
   EXPECT_TRUE(load_file(scratch / "png").slice(0, 2).equal(expected));  // in order of their names
 }
 
@@ -87,8 +87,8 @@ TEST(Dataset, RefusesNamingTheFault) {
   expect(error_of([&] { load_file(scratch / "x.txt"); }), "x.txt must be a .npy");
   fs::create_directory(scratch / "png");
   expect(error_of([&] { load_file(scratch / "png"); }), "must hold PNG files");
-  io::write_png(scratch / "png" / "a.png", array_of(at::zeros({4, 4, 1}, at::kByte)));
-  io::write_png(scratch / "png" / "b.png", array_of(at::zeros({4, 6, 1}, at::kByte)));
+  io::write_picture(scratch / "png" / "a.png", {array_of(at::zeros({4, 4, 1}, at::kByte))});
+  io::write_picture(scratch / "png" / "b.png", {array_of(at::zeros({4, 6, 1}, at::kByte))});
   expect(error_of([&] { load_file(scratch / "png"); }), "b.png must have shape [4, 4, 1]");
   expect(error_of([&] { load_splits("mnist", scratch / "data", 1); }),
          "scorejet data fetch mnist --dir");
@@ -142,7 +142,7 @@ TEST(Cifar10, ReadsTheOfficialBinaryFiles) {
 // A sheet of CIFAR-10: images of one pixel value each, that of `first` + row.
 void write_sheet(const fs::path& path, int64_t num_rows, int64_t first) {
   const at::Tensor value = at::arange(first, first + num_rows).view({-1, 1, 1}).to(at::kByte);
-  io::write_png(path, array_of(value.expand({num_rows, 1024, 3}).contiguous()));
+  io::write_picture(path, {array_of(value.expand({num_rows, 1024, 3}).contiguous())});
 }
 
 TEST(Cifar10, SheetsHaveLabelsWhereTheirFilesAreThere) {

@@ -11,6 +11,7 @@
 
 #include "src/io/atomic_file.h"
 #include "tests/scratch.h"
+#include "tests/write_csv.h"
 
 namespace scorejet::io {
 namespace {
@@ -142,7 +143,7 @@ TEST_F(Csv, MessagesShowFieldsInShort) {
 TEST_F(Csv, NamesSurviveWriting) {
   const CsvTable table = read("a,b\n1.5,-0.25\n");
   const Names names{"a, \"b\"\nc", " padded "};
-  write_csv(scratch_ / "w.csv", table.values, names);
+  testing::write_csv(scratch_ / "w.csv", table.values, names);
   EXPECT_EQ(read_csv_table(scratch_ / "w.csv").names, names);
   EXPECT_EQ(read_csv_table(scratch_ / "w.csv").values.bytes, table.values.bytes);
 }

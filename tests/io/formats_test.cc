@@ -13,6 +13,7 @@
 #include "src/io/png.h"
 #include "src/io/safetensors.h"
 #include "tests/scratch.h"
+#include "tests/write_csv.h"
 
 namespace scorejet::io {
 namespace {
@@ -124,10 +125,10 @@ TEST(Idx, KnownBytesAndTorture) {
 TEST(Png, RoundTripAndTorture) {
   const Scratch scratch;
   for (int64_t channels : {1, 3}) {
-    write_png(scratch / "a.png", ramp(DType::kUInt8, {5, 7, channels}));
+    write_picture(scratch / "a.png", {ramp(DType::kUInt8, {5, 7, channels})});
     expect_same(read_png(scratch / "a.png"), ramp(DType::kUInt8, {5, 7, channels}));
   }
-  EXPECT_THROW(write_png(scratch / "b.png", ramp(DType::kFloat32, {5, 7, 1})),
+  EXPECT_THROW(write_picture(scratch / "b.png", {ramp(DType::kFloat32, {5, 7, 1})}),
                std::invalid_argument);
   const std::string good = read_text(scratch / "a.png");
   for (size_t size = 0; size + 12 < good.size(); size += 2) {  // the last chunk may be missing
@@ -152,7 +153,7 @@ TEST(SafeTensors, RoundTripAndTorture) {
 TEST(CsvFile, ReadsNumbersAndNamesTheFault) {
   const Scratch scratch;
   write_file(scratch / "a.csv", "x,y\r\n1,2.5\r\n-3e2,+4\r\n\r\n");
-  const NdArray a = read_csv(scratch / "a.csv");
+  const NdArray a = read_csv_table(scratch / "a.csv").values;
   EXPECT_EQ(a.shape, (std::vector<int64_t>{2, 2}));
   EXPECT_EQ(a.data<double>()[2], -300);
   write_file(scratch / "n.csv", "\xEF\xBB\xBF\"height\", width\n1,2\n");
@@ -162,11 +163,11 @@ TEST(CsvFile, ReadsNumbersAndNamesTheFault) {
              "1,2\n");
   EXPECT_EQ(read_csv_table(scratch / "n.csv").values.shape, (std::vector<int64_t>{1, 2}));
   EXPECT_TRUE(read_csv_table(scratch / "n.csv").names.empty());
-  write_csv(scratch / "b.csv", a, {"p", "q"});
-  expect_same(read_csv(scratch / "b.csv"), a);
+  testing::write_csv(scratch / "b.csv", a, {"p", "q"});
+  expect_same(read_csv_table(scratch / "b.csv").values, a);
   const auto error = [&](const char* text) {
     write_file(scratch / "c.csv", text);
-    return error_of([&] { read_csv(scratch / "c.csv"); });
+    return error_of([&] { read_csv_table(scratch / "c.csv"); });
   };
   EXPECT_NE(error("1,2\n3\n").find("row 2: must have 2 columns; got 1"), std::string::npos);
   EXPECT_NE(error("1,2\n3,z\n").find("row 2 column 2"), std::string::npos);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
+#include "tests/linalg/dense_tensors.h"
 #include "tests/scratch.h"
 
 namespace scorejet::linalg {
@@ -25,10 +26,10 @@ std::vector<std::pair<SymmetricTensor, at::Tensor>> examples() {
   }
   at::Tensor cp = diagonal.clone();
   for (int64_t j = 0; j < kRank; ++j) {
-    cp += gamma.select(1, j).view({-1, 1, 1, 1}) * outer_cube(w.select(2, j));
+    cp += gamma.select(1, j).view({-1, 1, 1, 1}) * testing::outer_cube(w.select(2, j));
   }
   const at::Tensor full =
-      symmetrised_product(draw({kBatch, kDim, kDim}), draw({kBatch, kDim})) + cp;
+      testing::symmetrised_product(draw({kBatch, kDim, kDim}), draw({kBatch, kDim})) + cp;
   const at::Tensor symmetric =
       (full + full.permute({0, 2, 1, 3}) + full.permute({0, 3, 2, 1}) + full.permute({0, 1, 3, 2}) +
        full.permute({0, 2, 3, 1}) + full.permute({0, 3, 1, 2})) /
@@ -57,9 +58,9 @@ TEST(SymmetricTensor, EqualsDenseAlgebra) {
                           SymmetricOperator::from_low_rank(diagonal, factor),
                           SymmetricOperator::from_dense(
                               SymmetricOperator::from_low_rank(diagonal, factor).dense())}) {
-      const at::Tensor product = symmetrised_product(a.dense(), v);
+      const at::Tensor product = testing::symmetrised_product(a.dense(), v);
       expect_equal(tensor.inner(a, v), (dense * product).flatten(1).sum(1));
-      const at::Tensor square = symmetrised_product(a.dense().matmul(a.dense()), v);
+      const at::Tensor square = testing::symmetrised_product(a.dense().matmul(a.dense()), v);
       expect_equal(tensor.inner_square(a, v), (dense * square).flatten(1).sum(1));
     }
     expect_equal(tensor.slice(1, 2).dense(), dense.narrow(0, 1, 2));

@@ -83,7 +83,7 @@ TEST(ScoreLoss, AntitheticIsThePairsMean) {
 
 // On x ~ N(0, C), with the exact s1 = −P x̃, a constant dense h has E loss = ½‖h‖² + ⟨E Δ-like, h⟩,
 // so the minimiser is −mean(∂ of the linear part); both forms must give s2 = −P, P = (C + σ²I)⁻¹.
-class GaussianMinimiser : public testing::TestWithParam<std::tuple<Form, bool>> {};
+class GaussianMinimiser : public ::testing::TestWithParam<std::tuple<Form, bool>> {};
 
 TEST_P(GaussianMinimiser, IsMinusPrecision) {
   const auto [form, reduced] = GetParam();
@@ -103,8 +103,8 @@ TEST_P(GaussianMinimiser, IsMinusPrecision) {
   const auto op = SymmetricOperator::from_dense(h.expand({kSamples, kDim, kDim}));
   const at::Tensor noise = sigma * z;
   const at::Tensor loss =
-      reduced ? hessian_loss_antithetic(form, {s1(x + noise), s1(x - noise), s1(x), op, op, op}, z,
-                                        levels)
+      reduced ? hessian_loss_antithetic(form, at::cat({s1(x + noise), s1(x - noise), s1(x)}),
+                                        linalg::concatenate({op, op, op}), z, levels)
               : hessian_loss(form, s1(x + noise), op, z, levels);
   torch::autograd::backward({loss.mean()});
   const at::Tensor estimate = -0.5 * (h.grad() + h.grad().t());
@@ -116,8 +116,8 @@ TEST_P(GaussianMinimiser, IsMinusPrecision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GaussianMinimiser,
-                         testing::Combine(testing::Values(Form::kProduct, Form::kCentred),
-                                          testing::Bool()));
+                         ::testing::Combine(::testing::Values(Form::kProduct, Form::kCentred),
+                                            ::testing::Bool()));
 
 // The pair and the control variates against the formula with every matrix formed.
 TEST(HessianLoss, AntitheticEqualsNaiveDenseForm) {
@@ -127,21 +127,23 @@ TEST(HessianLoss, AntitheticEqualsNaiveDenseForm) {
   const auto low_rank = [&] {
     return SymmetricOperator::from_low_rank(at::randn_like(p.a), at::randn_like(p.b));
   };
-  const HessianTriple triple{p.s1, s1_minus, s1_clean, low_rank(), low_rank(), low_rank()};
+  const SymmetricOperator plus = low_rank(), minus = low_rank(), clean = low_rank();
+  const at::Tensor s1 = at::cat({p.s1, s1_minus, s1_clean});
+  const SymmetricOperator s2 = linalg::concatenate({plus, minus, clean});
   for (Form form : {Form::kProduct, Form::kCentred}) {
     const at::Tensor identity = at::eye(6, at::kDouble);
-    const at::Tensor h = form == Form::kCentred ? triple.s2_clean.dense()
-                                                : triple.s2_clean.plus_outer(s1_clean).dense();
-    const at::Tensor c = form == Form::kCentred ? identity + p.sigma.square().view({-1, 1, 1}) *
-                                                                 triple.s2_clean.dense()
-                                                : identity.expand({3, 6, 6});
+    const at::Tensor h =
+        form == Form::kCentred ? clean.dense() : clean.plus_outer(s1_clean).dense();
+    const at::Tensor c = form == Form::kCentred
+                             ? identity + p.sigma.square().view({-1, 1, 1}) * clean.dense()
+                             : identity.expand({3, 6, 6});
     const at::Tensor w = at::matmul(c, p.z.unsqueeze(-1));
     const at::Tensor variate =
         (h * (at::matmul(c, c) - at::matmul(w, w.transpose(1, 2)))).sum({1, 2}) / p.sigma.square();
-    const at::Tensor expected = 0.5 * (naive(form, p.s1, triple.s2_plus, p.z, p.sigma) +
-                                       naive(form, s1_minus, triple.s2_minus, -p.z, p.sigma)) -
+    const at::Tensor expected = 0.5 * (naive(form, p.s1, plus, p.z, p.sigma) +
+                                       naive(form, s1_minus, minus, -p.z, p.sigma)) -
                                 variate;
-    const at::Tensor error = hessian_loss_antithetic(form, triple, p.z, p.sigma) - expected;
+    const at::Tensor error = hessian_loss_antithetic(form, s1, s2, p.z, p.sigma) - expected;
     EXPECT_LT(error.abs().max().item<double>(), 1e-9 * expected.abs().max().item<double>())
         << form_name(form);
   }
@@ -168,11 +170,12 @@ TEST(HessianLoss, VarianceReductionLeavesTheExpectedGradient) {
     const at::Tensor plus = x + sigma * z, minus = x - sigma * z;
     at::Tensor loss = hessian_loss(form, s1(plus), h(plus), z, levels);
     if (reduced) {
-      const HessianTriple triple{s1(plus), s1(minus), s1(x), h(plus), h(minus), h(x)};
-      loss = hessian_loss_antithetic(form, triple, z, levels);
+      const at::Tensor scores = at::cat({s1(plus), s1(minus), s1(x)});
+      const SymmetricOperator s2 = linalg::concatenate({h(plus), h(minus), h(x)});
+      loss = hessian_loss_antithetic(form, scores, s2, z, levels);
       if (broken) loss = loss + 0.5 * h(x).trace();
       const at::Tensor faded = 0.5 + 0.4 * at::sin(x.select(1, 0));  // any function of x alone
-      if (!broken) loss = hessian_loss_antithetic(form, triple, z, levels, faded);
+      if (!broken) loss = hessian_loss_antithetic(form, scores, s2, z, levels, faded);
     }
     torch::autograd::backward({loss.sum()});
     return at::cat({a.grad(), slope.grad()}, 1);
@@ -239,8 +242,8 @@ TEST(HessianLoss, VarianceReductionCutsTheGradientsVariance) {
       const at::Tensor h = at::zeros({kSamples, kDim, kDim}, at::kDouble).requires_grad_();
       const auto op = SymmetricOperator::from_dense(h);
       const at::Tensor loss =
-          reduced ? hessian_loss_antithetic(form, {s1(x + noise), s1(x - noise), s1(x), op, op, op},
-                                            z, levels)
+          reduced ? hessian_loss_antithetic(form, at::cat({s1(x + noise), s1(x - noise), s1(x)}),
+                                            linalg::concatenate({op, op, op}), z, levels)
                   : hessian_loss(form, s1(x + noise), op, z, levels);
       torch::autograd::backward({loss.sum()});
       return h.grad().var(0).sum().item<double>();

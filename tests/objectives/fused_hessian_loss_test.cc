@@ -80,7 +80,7 @@ void expect_near(const at::Tensor& value, const at::Tensor& expected, const std:
 
 at::Tensor fused_loss(Form form, const FusedProblem& p, int64_t points) {
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
-  EXPECT_TRUE(can_fuse_hessian_loss(form, {p.s1}, {s2}, p.z, p.sigma));
+  EXPECT_TRUE(can_fuse_hessian_loss(form, p.s1, s2, p.z, p.sigma));
   return points == 1 ? hessian_loss(form, p.s1, s2, p.z, p.sigma)
                      : hessian_loss_antithetic(form, p.s1, s2, p.z, p.sigma);
 }
@@ -89,13 +89,6 @@ at::Tensor plain_loss(Form form, const FusedProblem& p, int64_t points) {
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   return points == 1 ? hessian_loss_plain(form, p.s1, s2, p.z, p.sigma)
                      : hessian_loss_antithetic_plain(form, p.s1, s2, p.z, p.sigma);
-}
-
-HessianTriple split(const FusedProblem& p) {
-  const int64_t n = p.z.size(0);
-  const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
-  return {p.s1.narrow(0, 0, n), p.s1.narrow(0, n, n), p.s1.narrow(0, 2 * n, n),
-          s2.slice(0, n),       s2.slice(n, n),       s2.slice(2 * n, n)};
 }
 
 // Every remainder of the tiles (3 rows, 4 columns, registers, blocks) and of the blocks of large D.
@@ -174,22 +167,6 @@ TEST(FusedHessianLoss, TakesTheControlVariatesCoefficient) {
   }
 }
 
-TEST(FusedHessianLoss, TripleEqualsTheStackedBatch) {
-  for (const Form form : {Form::kProduct, Form::kCentred}) {
-    const FusedProblem p = make_fused_problem({3, 61, 5}, 3, 11);
-    const Outcome stacked =
-        differentiate([&](const FusedProblem& q) { return fused_loss(form, q, 3); }, p);
-    const Outcome triple = differentiate(
-        [&](const FusedProblem& q) {
-          return hessian_loss_antithetic(form, split(q), q.z, q.sigma);
-        },
-        p);
-    EXPECT_TRUE(stacked.loss.equal(triple.loss)) << form_name(form);
-    EXPECT_TRUE(stacked.a.equal(triple.a)) << form_name(form);
-    EXPECT_TRUE(stacked.b.equal(triple.b)) << form_name(form);
-  }
-}
-
 TEST(FusedHessianLoss, SameBitsForAnyNumberOfThreads) {
   const int before = at::get_num_threads();
   for (const Form form : {Form::kProduct, Form::kCentred}) {
@@ -235,7 +212,7 @@ TEST(FusedHessianLoss, LeavesTheRestToThePlainForm) {
   const SymmetricOperator s2 = SymmetricOperator::from_low_rank(p.a, p.b);
   const auto can = [&](Form form, const at::Tensor& s1, const SymmetricOperator& op,
                        const at::Tensor& z, const at::Tensor& sigma) {
-    return can_fuse_hessian_loss(form, {s1}, {op}, z, sigma);
+    return can_fuse_hessian_loss(form, s1, op, z, sigma);
   };
   EXPECT_TRUE(can(Form::kCentred, p.s1, s2, p.z, p.sigma));
   EXPECT_FALSE(can(Form::kSketch, p.s1, s2, p.z, p.sigma));

@@ -8,6 +8,7 @@
 #include <torch/utils.h>
 
 #include "scorejet/gaussian_mixture.h"
+#include "tests/linalg/dense_tensors.h"
 
 namespace scorejet::objectives {
 namespace {
@@ -27,7 +28,7 @@ TEST(ThirdOrderLoss, EqualsNaiveDenseForm) {
                                                        draw({kBatch, kDim, 3}));
   const at::Tensor r = z + sigma.unsqueeze(-1) * s1;
   const at::Tensor c = at::eye(kDim, at::kDouble) + sigma.square().view({-1, 1, 1}) * s2.dense();
-  const at::Tensor y = (linalg::outer_cube(r) - 3 * linalg::symmetrised_product(c, r)) /
+  const at::Tensor y = (testing::outer_cube(r) - 3 * testing::symmetrised_product(c, r)) /
                        sigma.pow(3).view({-1, 1, 1, 1});
   for (const auto& s3 : {low_rank, SymmetricTensor::from_dense(low_rank.dense())}) {
     const at::Tensor expected = 0.5 * ((s3.dense() + y).square() - y.square()).flatten(1).sum(-1);

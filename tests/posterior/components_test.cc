@@ -10,8 +10,7 @@
 #include "scorejet/autodiff_field.h"
 #include "scorejet/gaussian.h"
 #include "scorejet/gaussian_mixture.h"
-#include "scorejet/score_model.h"
-#include "src/nets/network.h"
+#include "tests/models/small_model.h"
 
 namespace scorejet::posterior {
 namespace {
@@ -115,16 +114,10 @@ TEST(Components, DoNotDependOnHowManyPointsAreTraced) {
 TEST(Components, OfANetworkAreThoseOfTheSymmetricPart) {
   torch::manual_seed(92);
   for (const char* kind : {"mlp", "unet"}) {
-    models::ScoreModelOptions options;
-    options.network.kind = kind;
-    options.network.dim = 64;
-    options.network.image_shape = {1, 8, 8};
+    models::ScoreModelOptions options = testing::small_options(kind, 8);
     options.network.mlp.width = 32;
-    options.network.unet.channels = 8;
-    options.network.rank = 2;
-    const models::ScoreModel model(options, at::zeros({64}), at::ones({64}));
+    const models::ScoreModel model = testing::perturbed_model(options, 0.1);
     at::NoGradGuard no_grad;
-    for (at::Tensor& p : model.network().parameters()) p.add_(0.1 * at::randn_like(p));
     const at::Tensor x = at::randn({2, 64}), sigma = at::full({}, 0.5);
     const score::Jet jet = score::AutodiffField(model).evaluate(x, sigma, 2);
     const at::Tensor covariance = Gaussian::from_jet(x, sigma, jet).covariance().dense();

@@ -13,8 +13,7 @@
 #include <vector>
 
 #include "scorejet/gaussian_mixture.h"
-#include "scorejet/score_model.h"
-#include "src/nets/network.h"
+#include "tests/models/small_model.h"
 
 namespace scorejet::posterior {
 namespace {
@@ -159,17 +158,10 @@ TEST(DirectionalCumulants, OfOnePixel) {
 TEST(DirectionalCumulants, DifferentiateTheNetworksThreeTimes) {
   torch::manual_seed(102);
   for (const char* kind : {"mlp", "unet"}) {
-    models::ScoreModelOptions options;
-    options.network.kind = kind;
-    options.network.dim = 16;
-    options.network.image_shape = {1, 4, 4};
-    options.network.mlp.width = 16;
-    options.network.unet.channels = 8;
-    options.network.rank = 2;
-    const models::ScoreModel model(options, at::zeros({16}, at::kDouble),
+    const models::ScoreModel model(testing::small_options(kind), at::zeros({16}, at::kDouble),
                                    at::ones({16}, at::kDouble));
+    testing::perturb(model, 0.2);
     at::NoGradGuard no_grad;
-    for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * at::randn_like(p));
     model.network().to(at::kDouble);
     const at::Tensor x = at::randn({2, 16}, at::kDouble), v = at::randn({2, 16}, at::kDouble) / 4;
     const at::Tensor sigma = at::full({}, 0.5, at::kDouble);

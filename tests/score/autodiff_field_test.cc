@@ -6,8 +6,7 @@
 #include <torch/utils.h>
 
 #include "scorejet/gaussian_mixture.h"
-#include "scorejet/score_model.h"
-#include "src/nets/network.h"
+#include "tests/models/small_model.h"
 
 namespace scorejet::score {
 namespace {
@@ -99,18 +98,7 @@ TEST(TracedJacobian, SaysWhereTheSecondDerivativeIsMissing) {
 TEST(AutodiffField, DifferentiatesTheNetworks) {
   torch::manual_seed(53);
   for (const char* kind : {"mlp", "unet"}) {
-    models::ScoreModelOptions options;
-    options.network.kind = kind;
-    options.network.dim = 16;
-    options.network.image_shape = {1, 4, 4};
-    options.network.mlp.width = 16;
-    options.network.unet.channels = 8;
-    options.network.rank = 2;
-    const models::ScoreModel model(options, at::zeros({16}), at::ones({16}));
-    {
-      torch::NoGradGuard no_grad;
-      for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * at::randn_like(p));
-    }
+    const models::ScoreModel model = testing::perturbed_model(testing::small_options(kind), 0.2);
     const at::Tensor x = at::randn({2, 16}), v = at::randn({2, 16}), sigma = at::full({}, 0.5);
     const double step = 1e-2;
     const at::Tensor difference =
@@ -132,9 +120,8 @@ TEST(ThirdByAutodiff, DifferentiatesThroughTheLowerOrdersTrunk) {
   options.network.mlp.width = 16;
   options.network.s2 = nets::Structure::kFull;
   options.network.share_trunk = false;
-  models::ScoreModel model(options, at::zeros({3}), at::ones({3}));
+  const models::ScoreModel model = testing::perturbed_model(options, 0.2);
   torch::NoGradGuard no_grad;
-  for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * at::randn_like(p));
   const at::Tensor x = at::randn({5, 3}), v = at::randn({5, 3});
   const double step = 1e-2;
   const auto along = [&](double t) {  // vᵀ s2(x + t v) v

@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include "scorejet/gaussian_mixture.h"
+#include "tests/linalg/dense_tensors.h"
 
 namespace scorejet::score {
 namespace {
@@ -48,7 +49,7 @@ TEST(Tweedie, EqualsExactPosteriorOfMixture) {
     const at::Tensor spread = (covariances - gain.matmul(covariances))
                                   .expand({kBatch, kComponents, kDim, kDim})
                                   .flatten(0, 1);
-    const at::Tensor terms = linalg::outer_cube(d) + 3 * linalg::symmetrised_product(spread, d);
+    const at::Tensor terms = testing::outer_cube(d) + 3 * testing::symmetrised_product(spread, d);
     const at::Tensor cumulant =
         (rho.view({-1, 1, 1, 1}) * terms).view({kBatch, kComponents, kDim, kDim, kDim}).sum(1);
     const at::Tensor third =

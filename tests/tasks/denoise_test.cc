@@ -152,8 +152,8 @@ TEST(DenoiseTask, AStopBetweenPicturesLeavesThoseThatWereDone) {
   torch::manual_seed(2);
   fs::create_directories(scratch / "in");
   for (const char* name : {"a.png", "b.png", "c.png"}) {
-    io::write_png(scratch / "in" / name,
-                  io::from_tensor(at::randint(256, {9, 12, 1}).to(at::kByte)));
+    io::write_picture(scratch / "in" / name,
+                      {io::from_tensor(at::randint(256, {9, 12, 1}).to(at::kByte))});
   }
   const DenoiseOptions options{.denoiser = {.run = run.string(), .device = "cpu"},
                                .input = (scratch / "in").string(),
@@ -178,7 +178,7 @@ TEST(DenoiseTask, ReadsAPictureOfTheRunsOwnSizeOnce) {
   const fs::path run = golden_copy(scratch, "unet_low_rank");
   fs::create_directories(scratch / "in");
   const fs::path file = scratch / "in/a.png";
-  io::write_png(file, io::from_tensor(at::full({8, 8, 1}, 100, at::kByte)));
+  io::write_picture(file, {io::from_tensor(at::full({8, 8, 1}, 100, at::kByte))});
   base::Listener listener;
   listener.progress = [&](const base::ProgressEvent&) { fs::remove(file); };
   const DenoiseReport report = denoise({.denoiser = {.run = run.string(), .device = "cpu"},

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "src/io/atomic_file.h"
+#include "src/io/npz.h"
 #include "tests/scratch.h"
 
 namespace scorejet::tasks {
@@ -67,6 +68,56 @@ TEST(SampleTask, GoesOnWithARunOfAnEarlierRelease) {
   EXPECT_THROW(sample(options), std::runtime_error);
   io::write_file(folder / "description.txt", course + ", 3 leapfrog steps, 1 line panels");
   EXPECT_NO_THROW(sample(options));
+}
+
+// Stopped after the first step of the second kernel, then gone on with: the same file.
+TEST(SampleTask, StopsWhenAskedAndGoesOn) {
+  const testing::Scratch scratch;
+  SampleOptions options = short_run(scratch / "whole");
+  sample(options);
+  options.out = scratch / "parts";
+  bool second = false;
+  const base::Listener listener{
+      .progress = [&](const base::ProgressEvent& event) { second = event.task == "hmc"; },
+      .stop = [&] { return second; }};
+  const SampleReport report = sample(options, listener);
+  EXPECT_TRUE(report.stopped);
+  EXPECT_EQ(report.kernels.size(), 2U);
+  EXPECT_FALSE(std::filesystem::exists(options.out / "chains_hmc.npz"));
+  EXPECT_FALSE(std::filesystem::exists(options.out / "metrics.json"));
+  options.resume = true;
+  const SampleReport rest = sample(options);
+  EXPECT_FALSE(rest.stopped);
+  EXPECT_EQ(rest.kernels[1].resumed_from, 1);
+  const auto positions = [&](const char* folder) {
+    return io::read_npz(scratch / folder / "chains_hmc.npz").at("positions").bytes;
+  };
+  EXPECT_EQ(positions("whole"), positions("parts"));
+}
+
+TEST(SampleTask, StoppedGenerationWritesNoSamples) {
+  const testing::Scratch scratch;
+  SampleOptions options{.target = {.name = "banana", .sigma = 0.1, .chains = 5},
+                        .out = scratch / "out",
+                        .kernels = {"langevin"},
+                        .sigma_max = 1,
+                        .steps = 2,
+                        .levels = 3};
+  int64_t asked = 0;
+  EXPECT_TRUE(sample(options, {.stop = [&] { return ++asked == 3; }}).stopped);
+  EXPECT_EQ(asked, 3);
+  EXPECT_FALSE(std::filesystem::exists(scratch / "out/samples.npz"));
+  EXPECT_FALSE(sample(options).stopped);
+  EXPECT_TRUE(std::filesystem::exists(scratch / "out/samples.npz"));
+}
+
+TEST(SampleTask, RefusesAnOptionThatNoChosenKernelHas) {
+  const testing::Scratch scratch;
+  SampleOptions options = short_run(scratch / "out");
+  options.kernels = {"langevin", "ozaki"};
+  EXPECT_EQ(testing::error_of([&] { sample(options); }),
+            "[sample] --leapfrog must go with --kernel hmc; got --kernel langevin,ozaki");
+  EXPECT_FALSE(std::filesystem::exists(scratch / "out"));
 }
 
 TEST(SampleTask, RefusesOptionsOutOfTheirRange) {

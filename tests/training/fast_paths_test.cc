@@ -14,27 +14,44 @@
 #include "src/nets/network.h"
 #include "src/training/optimiser.h"
 #include "src/training/step.h"
+#include "tests/models/small_model.h"
 
 namespace scorejet::training {
 namespace {
 
 using base::FastPath;
 
+// Plain forms in place of one path (kCount: of all) while it lives.
+class PlainForms {
+ public:
+  explicit PlainForms(FastPath which) {
+    for (const auto& info : base::fast_paths()) {
+      before_.push_back(base::fast_path_switch(info.path).on);
+      if (which == FastPath::kCount || which == info.path) {
+        base::fast_path_switch(info.path).on = false;
+      }
+    }
+  }
+  ~PlainForms() {
+    for (const auto& info : base::fast_paths()) {
+      base::fast_path_switch(info.path).on = before_[static_cast<size_t>(info.path)];
+    }
+  }
+  PlainForms(const PlainForms&) = delete;
+  PlainForms& operator=(const PlainForms&) = delete;
+
+ private:
+  std::vector<bool> before_;
+};
+
+int64_t uses_of(FastPath path) { return base::fast_path_switch(path).taken; }
+
 // What a step and a posterior give, as one vector of numbers.
 at::Tensor step_and_posterior(const std::string& kind) {
   torch::manual_seed(3);
-  models::ScoreModelOptions options;
-  options.network.kind = kind;
-  options.network.dim = 64;
-  options.network.image_shape = {1, 8, 8};
-  options.network.mlp.width = 16;
-  options.network.unet.channels = 8;
+  models::ScoreModelOptions options = testing::small_options(kind, 8);
   options.network.rank = 3;
-  models::ScoreModel model(options, at::zeros({64}), at::ones({64}));
-  {
-    torch::NoGradGuard no_grad;  // heads start at zero
-    for (at::Tensor& p : model.network().parameters()) p.add_(0.1 * at::randn_like(p));
-  }
+  models::ScoreModel model = testing::perturbed_model(options, 0.1);
   FlatParameters parameters(model.network());
   const NoisyBatch batch{at::randn({4, 64}), at::randn({4, 64}), at::full({4}, 0.4)};
   AdamState adam = make_adam_state(parameters.values());
@@ -66,19 +83,19 @@ double relative_distance(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(FastPaths, EachIsTakenAndGivesWhatItsPlainFormGives) {
   const at::Tensor plain = [] {
-    const base::PlainForms all(FastPath::kCount);
+    const PlainForms all(FastPath::kCount);
     return both_networks();
   }();
   std::vector<int64_t> before;
-  for (const auto& info : base::fast_paths()) before.push_back(base::fast_uses(info.path));
+  for (const auto& info : base::fast_paths()) before.push_back(uses_of(info.path));
   const at::Tensor fused = both_networks();
   EXPECT_LT(relative_distance(fused, plain), 1e-4);  // float32, sums in another order
   for (const auto& info : base::fast_paths()) {
-    EXPECT_GT(base::fast_uses(info.path), before[static_cast<size_t>(info.path)]) << info.name;
-    const base::PlainForms one(info.path);
-    const int64_t uses = base::fast_uses(info.path);
+    EXPECT_GT(uses_of(info.path), before[static_cast<size_t>(info.path)]) << info.name;
+    const PlainForms one(info.path);
+    const int64_t uses = uses_of(info.path);
     EXPECT_LT(relative_distance(both_networks(), plain), 1e-4) << info.name;
-    EXPECT_EQ(base::fast_uses(info.path), uses) << info.name << " was to be off";
+    EXPECT_EQ(uses_of(info.path), uses) << info.name << " was to be off";
   }
   // Control: the comparison sees a thousandth.
   EXPECT_GT(relative_distance(1.001 * fused, plain), 1e-4);

@@ -17,6 +17,7 @@
 #include "src/nets/network.h"
 #include "src/training/run_folder.h"
 #include "tests/scratch.h"
+#include "tests/training/gradients.h"
 
 namespace scorejet::training {
 namespace {
@@ -163,15 +164,9 @@ TEST(GivenFirst, IsEvaluatedOncePerBatchWithoutAutogradAndTheTrunkIsOrderTwos) {
             EXPECT_TRUE(std::isfinite(step.first) && std::isfinite(step.second)) << which;
             EXPECT_EQ(std::isfinite(step.third), third != nets::Structure::kNone) << which;
             EXPECT_TRUE(std::isnan(step.first_gradient)) << which;
-            EXPECT_EQ(parameters.ranges("s1").size(), 0u) << which;
-            const auto trunk = parameters.ranges("trunk");
-            ASSERT_EQ(trunk.size(), 1u);
-            EXPECT_GT(parameters.gradients()
-                          .narrow(0, trunk[0].begin, trunk[0].end - trunk[0].begin)
-                          .norm()
-                          .item<double>(),
-                      0)
-                << which;
+            EXPECT_EQ(ranges_of(model, parameters, "s1").size(), 0u) << which;
+            ASSERT_EQ(ranges_of(model, parameters, "trunk").size(), 1u);
+            EXPECT_GT(gradient_of(model, parameters, "trunk").norm().item<double>(), 0) << which;
             const StepLosses again = evaluate_losses(model, loss, batch);
             EXPECT_NEAR(again.first, step.first, 1e-5 * std::abs(step.first)) << which;
             EXPECT_NEAR(again.second, step.second, 1e-4 * std::abs(step.second)) << which;

@@ -12,6 +12,7 @@
 #include "src/io/atomic_file.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
+#include "src/training/fit.h"
 #include "tests/scratch.h"
 
 namespace scorejet::training {
@@ -49,6 +50,35 @@ TEST(LossBounds, StopsAtTheLastGoodCheckpointWithOneLine) {
   EXPECT_NE(error.find("last good checkpoint: "), std::string::npos) << error;
   EXPECT_NE(error.find("lower train.learning_rate"), std::string::npos) << error;
   EXPECT_EQ(error.find('\n'), std::string::npos);
+}
+
+TEST(LossBounds, StopAFitInMemory) {
+  models::ScoreModelOptions options;
+  options.network.dim = 2;
+  options.network.mlp.width = 16;
+  options.network.rank = 1;
+  const auto fit_at = [&](double rate) {
+    torch::manual_seed(5);
+    models::ScoreModel model(options, at::zeros({2}), at::ones({2}));
+    FitOptions fitting;
+    fitting.sigma = 1;
+    fitting.steps = 200;
+    fitting.batch = 16;
+    fitting.learning_rate = rate;
+    return error_of([&] {
+      fit(
+          model,
+          [](int64_t batch, at::Generator generator) {
+            return at::randn({batch, 2}, generator);
+          },
+          fitting);
+    });
+  };
+  EXPECT_EQ(fit_at(4e-3), "");
+  const std::string error = fit_at(1);
+  EXPECT_NE(error.find("[training::fit] the loss of s"), std::string::npos) << error;
+  EXPECT_NE(error.find("must stay within"), std::string::npos) << error;
+  EXPECT_NE(error.find("at step "), std::string::npos) << error;
 }
 
 TEST(LossBounds, NameTheOrderAndWhatToChange) {

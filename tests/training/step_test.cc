@@ -12,6 +12,8 @@
 #include "scorejet/autodiff_field.h"
 #include "src/nets/network.h"
 #include "src/objectives/denoising.h"
+#include "tests/models/small_model.h"
+#include "tests/training/gradients.h"
 
 namespace scorejet::training {
 namespace {
@@ -28,24 +30,11 @@ Problem make_problem() {
   options.network.dim = 6;
   options.network.mlp.width = 16;
   options.network.rank = 2;
-  models::ScoreModel model(options, torch::zeros({6}), torch::ones({6}));
-  {
-    torch::NoGradGuard no_grad;  // heads start at zero; give every gradient somewhere to flow
-    for (at::Tensor& p : model.network().parameters()) p.add_(0.2 * torch::randn_like(p));
-  }
+  models::ScoreModel model = testing::perturbed_model(options, 0.2);  // so that gradients flow
   FlatParameters parameters(model.network());
   return {std::move(model),
           std::move(parameters),
           {torch::randn({32, 6}), torch::randn({32, 6}), torch::full({32}, 0.4)}};
-}
-
-// The gradient, as it stands, of the parameters whose names start with `prefix`.
-at::Tensor gradient_of(const Problem& p, const std::string& prefix) {
-  std::vector<at::Tensor> parts;
-  for (const auto& range : p.parameters.ranges(prefix)) {
-    parts.push_back(p.parameters.gradients().narrow(0, range.begin, range.end - range.begin));
-  }
-  return at::cat(parts);
 }
 
 // The gradient of all that is not the second order's own.
@@ -56,7 +45,7 @@ at::Tensor shared_gradient(const Problem& p, double gamma, double trunk_share) {
   options.clip_norm = 1e30;
   accumulate_gradients(p.model, options, p.batch, p.parameters);
   at::Tensor gradient = p.parameters.gradients().clone();
-  for (const auto& range : p.parameters.ranges("s2")) {
+  for (const auto& range : ranges_of(p.model, p.parameters, "s2")) {
     gradient.narrow(0, range.begin, range.end - range.begin).zero_();
   }
   return gradient;
@@ -81,19 +70,9 @@ TEST(JointStep, SeparateTrunksKeepTheSecondOrderToItself) {
   for (const char* kind : {"mlp", "unet"}) {
     const auto gradient = [&](double gamma, bool share) {
       torch::manual_seed(9);
-      models::ScoreModelOptions options;
-      options.network.kind = kind;
-      options.network.dim = 16;
-      options.network.image_shape = {1, 4, 4};
-      options.network.mlp.width = 16;
-      options.network.unet.channels = 8;
-      options.network.rank = 2;
+      models::ScoreModelOptions options = testing::small_options(kind);
       options.network.share_trunk = share;
-      models::ScoreModel model(options, torch::zeros({16}), torch::ones({16}));
-      {
-        torch::NoGradGuard no_grad;
-        for (at::Tensor& q : model.network().parameters()) q.add_(0.2 * torch::randn_like(q));
-      }
+      models::ScoreModel model = testing::perturbed_model(options, 0.2);
       FlatParameters parameters(model.network());
       const Problem p{std::move(model),
                       std::move(parameters),
@@ -144,7 +123,8 @@ TEST(JointStep, TheSketchsVectorInTheSpanMovesTheFactorAlone) {
   options.variance_reduction = false;
   options.clip_norm = 1e30;
   accumulate_gradients(p.model, options, p.batch, p.parameters);
-  const at::Tensor diagonal = gradient_of(p, "s2_diagonal"), factor = gradient_of(p, "s2_factor");
+  const at::Tensor diagonal = gradient_of(p.model, p.parameters, "s2_diagonal"),
+                   factor = gradient_of(p.model, p.parameters, "s2_factor");
 
   p.parameters.gradients().zero_();
   const at::Tensor x = p.batch.x + p.batch.sigma.unsqueeze(-1) * p.batch.z;
@@ -153,9 +133,9 @@ TEST(JointStep, TheSketchsVectorInTheSpanMovesTheFactorAlone) {
   const at::Tensor loss = objectives::sketch_loss(*p.model.evaluate(x, p.batch.sigma, 2).s2, v, jv);
   const at::Tensor scale = p.model.residual_scale(p.batch.sigma).square();
   torch::autograd::backward({options.gamma * (loss / scale).mean()});
-  EXPECT_LT((gradient_of(p, "s2_diagonal") - diagonal).norm().item<double>(),
+  EXPECT_LT((gradient_of(p.model, p.parameters, "s2_diagonal") - diagonal).norm().item<double>(),
             1e-5 * diagonal.norm().item<double>());
-  EXPECT_GT((gradient_of(p, "s2_factor") - factor).norm().item<double>(),
+  EXPECT_GT((gradient_of(p.model, p.parameters, "s2_factor") - factor).norm().item<double>(),
             0.1 * factor.norm().item<double>());
 }
 
@@ -166,7 +146,7 @@ TEST(JointStep, EachOrderIsClippedOnItsOwn) {
   options.clip_norm = 0.5;
   const StepLosses losses = accumulate_gradients(p.model, options, p.batch, p.parameters);
   EXPECT_GT(losses.second_gradient, 1e3);
-  const double own = gradient_of(p, "s2").square().sum().item<double>();
+  const double own = gradient_of(p.model, p.parameters, "s2").square().sum().item<double>();
   const double all = p.parameters.gradients().square().sum().item<double>();
   EXPECT_NEAR(std::sqrt(own), 0.5, 1e-4);
   EXPECT_LE(std::sqrt(all - own), 0.5 + 1e-4);
@@ -254,7 +234,7 @@ TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
   const auto head = [&](double power, const NoisyBatch& batch) {
     options.variance_power = power;
     accumulate_gradients(p.model, options, batch, p.parameters);
-    return gradient_of(p, "s2");
+    return gradient_of(p.model, p.parameters, "s2");
   };
   at::Tensor sum, weighed;
   for (int64_t i = 0; i < 32; ++i) {
@@ -280,12 +260,12 @@ at::Tensor added(const Problem& p, const char* head, double objectives::LossOpti
                  double weight) {
   objectives::LossOptions options;
   options.clip_norm = 1e30;
-  EXPECT_EQ(p.parameters.ranges(head).size(), 1);
+  EXPECT_EQ(ranges_of(p.model, p.parameters, head).size(), 1);
   accumulate_gradients(p.model, options, p.batch, p.parameters);
-  const at::Tensor without = gradient_of(p, head).clone();
+  const at::Tensor without = gradient_of(p.model, p.parameters, head).clone();
   options.*term = weight;
   accumulate_gradients(p.model, options, p.batch, p.parameters);
-  return (gradient_of(p, head) - without) / weight;
+  return (gradient_of(p.model, p.parameters, head) - without) / weight;
 }
 
 TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {

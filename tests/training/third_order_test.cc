@@ -15,6 +15,7 @@
 #include "src/training/checkpoint.h"
 #include "src/training/run_folder.h"
 #include "tests/scratch.h"
+#include "tests/training/gradients.h"
 
 namespace scorejet::training {
 namespace {
@@ -65,11 +66,7 @@ at::Tensor third_gradient(const models::ScoreModel& model, const FlatParameters&
   options.gamma3 = 1;
   options.clip_norm = 1e30;
   accumulate_gradients(model, options, batch, parameters);
-  std::vector<at::Tensor> own;
-  for (const auto& range : parameters.ranges("s3")) {
-    own.push_back(parameters.gradients().narrow(0, range.begin, range.end - range.begin));
-  }
-  return torch::cat(own).clone();
+  return gradient_of(model, parameters, "s3").clone();
 }
 
 // Gradients of `count` independent batches, one a row.
@@ -156,7 +153,7 @@ TEST(ThirdOrder, SharedTrunkTakesNoMoreThanItsShare) {
     accumulate_gradients(model, options, batch, parameters);
     at::Tensor gradient = parameters.gradients().clone();
     for (const char* own : {"s2", "s3"}) {
-      for (const auto& range : parameters.ranges(own)) {
+      for (const auto& range : ranges_of(model, parameters, own)) {
         gradient.narrow(0, range.begin, range.end - range.begin).zero_();
       }
     }

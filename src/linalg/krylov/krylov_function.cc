@@ -271,60 +271,20 @@ class Driver {
     }
   }
 
+  // What the estimates say of the pairs that still grow, then of the row.
   void decide(int64_t b) {
     RowState state = RowState::kDone;
-    const auto raise = [&](RowState to) { state = std::max(state, to); };
     bool more = false;
     for (int64_t j = 0; j < columns_; ++j) {
-      Pair& q = pair(b, j);
-      if (q.done) continue;
-      Projection& p = q.projection;
-      const int64_t index = b * columns_ + j;
-      const at::Tensor& points = points_[static_cast<size_t>(j)];
-      const int64_t offset = rows_[static_cast<size_t>(b)] * points.size(1);
-      const double* f = f_[static_cast<size_t>(j)].data_ptr<double>() + offset;
-      const Estimate e = estimate_error(p, points.data_ptr<double>() + offset, f,
-                                        last_beta(index, p.size), arithmetic_, result_roundoff_);
-      q.error = e.truncation + e.rounding;
-      if (refuse_rounding_ && !(e.rounding <= 0.5 * options_.tolerance)) {
-        raise(RowState::kRounding);
-        continue;
-      }
-      const double allowed =
-          refuse_rounding_ ? options_.tolerance - e.rounding : options_.tolerance;
-      const bool reached = e.truncation <= allowed;
-      const bool stop = !reached && p.size >= limit_;
-      if (stop && may_go_dense_) {
-        raise(RowState::kCostly);
-        continue;
-      }
-      if (reached || stop) {
-        q.cut_short = stop;
-        if (p.eigen.rows < p.size) {
-          p.eigen = tridiagonal_eigen(space_->alpha(index), space_->beta(index), p.size,
-                                      Components::kAll);
-        }
-        q.weights = coefficients(p, f, space_->start_norm(index));
-        q.done = true;
-        continue;
-      }
-      more = true;
-      const int64_t m = p.size;
-      Decay decay;
-      if (q.previous_size > 0) {
-        decay = {std::log(q.previous_error / e.truncation) / double(m - q.previous_size),
-                 0.5 * double(m + q.previous_size)};
-      } else if (p.eigen.rows == m) {
-        decay = decay_of(coefficients(p, f, 1.0));
-      }
-      q.target = predict_size(m, e.truncation / allowed, decay, limit_);
-      q.previous_size = m;
-      q.previous_error = e.truncation;
+      if (pair(b, j).done) continue;
+      const RowState found = judge(b, j);
+      more = more || found == RowState::kGrowing;
+      state = std::max(state, found);
     }
     const auto row = static_cast<size_t>(b);
     for (int64_t j = 0; j < columns_; ++j) {
       const Pair& q = pair(b, j);
-      if (q.cut_short) raise(RowState::kShort);
+      if (q.cut_short) state = std::max(state, RowState::kShort);
       result_.error[row] = j == 0 ? q.error : std::max(result_.error[row], q.error);
       if (q.projection.size > 0) {
         result_.eigen_max[row] =
@@ -333,6 +293,58 @@ class Driver {
     }
     // Another arithmetic or eigh takes the whole row, so there is no use in growing on.
     if (state > RowState::kShort || !more) result_.state[row] = state;
+  }
+
+  // Column j of row b after its estimate: done (within the tolerance, or cut short), given up for
+  // the row's next resort, or growing towards a new target.
+  RowState judge(int64_t b, int64_t j) {
+    Pair& q = pair(b, j);
+    const Projection& p = q.projection;
+    const int64_t index = b * columns_ + j;
+    const at::Tensor& points = points_[static_cast<size_t>(j)];
+    const int64_t offset = rows_[static_cast<size_t>(b)] * points.size(1);
+    const double* f = f_[static_cast<size_t>(j)].data_ptr<double>() + offset;
+    const Estimate e = estimate_error(p, points.data_ptr<double>() + offset, f,
+                                      last_beta(index, p.size), arithmetic_, result_roundoff_);
+    q.error = e.truncation + e.rounding;
+    if (refuse_rounding_ && !(e.rounding <= 0.5 * options_.tolerance)) return RowState::kRounding;
+    const double allowed = refuse_rounding_ ? options_.tolerance - e.rounding : options_.tolerance;
+    const bool reached = e.truncation <= allowed;
+    if (reached || p.size >= limit_) {
+      if (!reached && may_go_dense_) return RowState::kCostly;
+      q.cut_short = !reached;
+      settle(q, f, index);
+      return RowState::kDone;
+    }
+    aim(q, f, e.truncation, allowed);
+    return RowState::kGrowing;
+  }
+
+  // Ends a pair: takes the weights of its Krylov vectors.
+  void settle(Pair& q, const double* f, int64_t index) {
+    Projection& p = q.projection;
+    if (p.eigen.rows < p.size) {
+      p.eigen =
+          tridiagonal_eigen(space_->alpha(index), space_->beta(index), p.size, Components::kAll);
+    }
+    q.weights = coefficients(p, f, space_->start_norm(index));
+    q.done = true;
+  }
+
+  // Sets how far a pair grows until its next estimate, by how fast its error fell.
+  void aim(Pair& q, const double* f, double truncation, double allowed) const {
+    const Projection& p = q.projection;
+    const int64_t m = p.size;
+    Decay decay;
+    if (q.previous_size > 0) {
+      decay = {std::log(q.previous_error / truncation) / double(m - q.previous_size),
+               0.5 * double(m + q.previous_size)};
+    } else if (p.eigen.rows == m) {
+      decay = decay_of(coefficients(p, f, 1.0));
+    }
+    q.target = predict_size(m, truncation / allowed, decay, limit_);
+    q.previous_size = m;
+    q.previous_error = truncation;
   }
 
   // Writes the rows that have just ended, and lets their vectors go.
