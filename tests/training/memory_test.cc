@@ -8,14 +8,15 @@
 #include <atomic>
 
 #include "src/objectives/denoising.h"
+#include "tests/torch_allocator.h"
 
 namespace scorejet::training {
 namespace {
 
 // Hands on to the default allocator, keeping the largest request and the live total's peak.
-class CountingAllocator : public c10::Allocator {
+class CountingAllocator : public testing::TorchAllocator {
  public:
-  c10::DataPtr allocate(size_t size) const override {
+  c10::DataPtr take(size_t size) const override {
     largest = std::max(largest.load(), size);
     char* memory = static_cast<char*>(::operator new (size + kHeader, std::align_val_t{kHeader}));
     *reinterpret_cast<size_t*>(memory) = size;
