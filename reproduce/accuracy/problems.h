@@ -16,8 +16,8 @@ struct Problem {
   bool diagonal = false;  // independent coordinates: s2 and s3 are judged by their diagonals
 };
 
-// "normal", "logistic" and "mixture" of the catalogue (distributions/drawn_mixtures.cc), and "eight"
-// (8 Gaussians on a ring in the plane). Errors: std::invalid_argument for another name.
+// "normal", "logistic" and "mixture" of the catalogue (distributions/drawn_mixtures.cc), and
+// "eight" (8 Gaussians on a ring in the plane). Errors: std::invalid_argument for another name.
 Problem make_problem(const std::string& name);
 
 const std::vector<std::string>& problem_names();
