@@ -8,6 +8,8 @@
 #include "apps/commands.h"
 #include "scorejet/distribution.h"
 #include "src/base/seed.h"
+#include "src/base/settings.h"
+#include "scorejet/dataset.h"
 #include "src/data/fetch.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
@@ -22,7 +24,7 @@ void add_fetch(CLI::App& data) {
     std::string name, dir = "data";
   };
   auto options = std::make_shared<Options>();
-  command->add_option("name", options->name, "mnist, fashion-mnist or cifar10")->required();
+  command->add_option("name", options->name, base::any_of(data::dataset_names()))->required();
   command->add_option("--dir", options->dir, "folder that holds data sets")->capture_default_str();
   command->callback([options] {
     data::fetch(options->name, options->dir,
