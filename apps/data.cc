@@ -6,10 +6,10 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/dataset.h"
 #include "scorejet/distribution.h"
 #include "src/base/seed.h"
 #include "src/base/settings.h"
-#include "scorejet/dataset.h"
 #include "src/data/fetch.h"
 #include "src/io/npy.h"
 #include "src/io/tensor_bridge.h"
