@@ -1,12 +1,14 @@
 // scorejet data fetch NAME, scorejet data sample NAME
 #include <ATen/ATen.h>
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include <cstdint>
 #include <memory>
 
 #include "apps/commands.h"
+#include "scorejet/dataset.h"
 #include "scorejet/distribution.h"
+#include "scorejet/settings.h"
 #include "src/base/seed.h"
 #include "src/data/fetch.h"
 #include "src/io/npy.h"
@@ -22,7 +24,7 @@ void add_fetch(CLI::App& data) {
     std::string name, dir = "data";
   };
   auto options = std::make_shared<Options>();
-  command->add_option("name", options->name, "mnist, fashion-mnist or cifar10")->required();
+  command->add_option("name", options->name, base::any_of(data::dataset_names()))->required();
   command->add_option("--dir", options->dir, "folder that holds data sets")->capture_default_str();
   command->callback([options] {
     data::fetch(options->name, options->dir,
@@ -30,11 +32,11 @@ void add_fetch(CLI::App& data) {
   });
 }
 
-void add_sample_planar(CLI::App& data) {
-  CLI::App* command = data.add_subcommand(
-      "sample",
-      "Draw points of a known density of the plane, float64 [N, 2].\n\nExample:\n"
-      "  scorejet data sample two-moons --count 10000 --out points.npy");
+void add_sample_density(CLI::App& data) {
+  CLI::App* command =
+      data.add_subcommand("sample",
+                          "Draw points of a known density, float64 [N, D].\n\nExample:\n"
+                          "  scorejet data sample two-moons --count 10000 --out points.npy");
   struct Options {
     std::string name, out;
     int64_t count = 10000;
@@ -44,7 +46,7 @@ void add_sample_planar(CLI::App& data) {
   auto options = std::make_shared<Options>();
   command
       ->add_option("name", options->name,
-                   fmt::format("{}", fmt::join(distributions::planar_names(), ", ")))
+                   "density, with its dimension: " + distributions::describe_densities())
       ->required();
   command->add_option("--count", options->count, "number of points, at least 1")
       ->check(CLI::PositiveNumber)
@@ -55,7 +57,7 @@ void add_sample_planar(CLI::App& data) {
   command->add_option("--seed", options->seed, "random seed")->capture_default_str();
   command->add_option("--out", options->out, ".npy file to write")->required();
   command->callback([options] {
-    const auto density = distributions::make_planar(options->name);
+    const auto density = distributions::make_density(options->name);
     at::Tensor x =
         density->sample(options->count, base::make_generator(options->seed, options->name));
     if (options->sigma > 0) {
@@ -74,5 +76,5 @@ void scorejet::apps::add_data(CLI::App& app) {
   CLI::App* data = app.add_subcommand("data", "Public data sets, and samples of known densities");
   data->require_subcommand(1);
   add_fetch(*data);
-  add_sample_planar(*data);
+  add_sample_density(*data);
 }

@@ -75,7 +75,7 @@ void scorejet::apps::add_sample(CLI::App& app) {
   for (const sampling::Kernel& kernel : sampling::kernels()) names.emplace_back(kernel.name);
   command
       ->add_option("target", o->target.name,
-                   "run folder, density of the plane (two-moons, ...) or TorchScript file")
+                   "run folder, known density (two-moons, mixture-20, ...) or TorchScript file")
       ->required();
   command
       ->add_option("--kernel", o->kernels,

@@ -5,7 +5,7 @@
 #include <cstdio>
 
 int main() {
-  const auto density = scorejet::distributions::make_planar("two-moons");
+  const auto density = scorejet::distributions::make_density("two-moons");
   const at::Tensor noisy = at::tensor({0.5f, 0.1f, -1.0f, 0.4f}).view({2, 2});
   const auto posterior = scorejet::posterior::posteriors(*density, noisy, 0.3, {});
   for (int i = 0; i < 2; ++i)

@@ -1,5 +1,5 @@
-// The experiments that `scorejet reproduce NAME` runs. Add one: a file in this folder and a line in
-// experiments() (reproduce.cc).
+// The experiments that `scorejet reproduce NAME` runs. Add one: a file in a folder here (copy
+// templates/experiment.cc), which says its name and purpose, and its function in reproduce.cc.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,19 @@ struct ReproduceOptions {
 };
 
 struct Experiment {
-  std::string name, purpose;
+  std::string name, purpose;  // one line, for help
+  // Writes its tables into options.out, which is there; fewer repetitions and less work if `fast`.
   void (*run)(const ReproduceOptions& options);
 };
 
 const std::vector<Experiment>& experiments();
 
-// Errors: std::invalid_argument for a name that is not in experiments() (and the nearest) or
-// seeds < 1; std::runtime_error for files.
+// Makes the folder and runs. Errors: std::invalid_argument for seeds < 1; std::runtime_error for
+// files.
+void reproduce(const Experiment& experiment, const ReproduceOptions& options);
+
+// By name. Errors: as above, and std::invalid_argument for one that is not in experiments(), with
+// the nearest.
 void reproduce(const std::string& name, const ReproduceOptions& options);
 
 }  // namespace scorejet::reproduce

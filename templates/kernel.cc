@@ -1,6 +1,6 @@
 // A kernel to copy: underdamped Langevin, which carries a velocity and has a friction. Put the copy
-// into src/sampling/kernels/, its function into kernels/list.cc and its name into
-// CMakeLists.txt: the command, the benchmarks and the tests then run it.
+// into src/sampling/kernels/, and its function into kernels/list.cc: the command, the benchmarks
+// and the tests then run it.
 //
 // dx = v dt, dv = (s1 − γ v) dt + √(2γ) dW leaves p_sigma(x) N(v; 0, I) as it is. A step of length
 // h = √(2ε) lets friction and noise act on v, exactly, and then takes one leapfrog step (Horowitz

@@ -1,5 +1,5 @@
 // A data set in memory: N samples of D numbers, with the image shape and labels where there are
-// any. Add a data set in dataset.cc (the list of names) and, if it is downloaded, in sources.cc.
+// any. Add a data set in sources.cc; a new layout of files, or a new format, in dataset.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,7 +35,7 @@ struct DatasetSplits {
   Dataset test;        // the official test set; for files of the user's own, the validation rows
 };
 
-// Names that load_splits takes besides a path: "mnist", "fashion-mnist", "cifar10".
+// Names that load_splits takes besides a path, those of sources(): "mnist", ...
 const std::vector<std::string>& dataset_names();
 
 // Loads `name` from `dir` (as `scorejet data fetch` leaves it there), or, when `name` is a path, a
@@ -48,8 +48,13 @@ const std::vector<std::string>& dataset_names();
 // tenth of the training rows are held out (one at least) where those asked for are more than half.
 // Errors: std::runtime_error naming the file: missing (and the command that fetches it), empty,
 // fewer rows than num_validation + 1, wrong shape or type, NaN or infinite values (with the row),
-// transparent pixels, labels of another number than the samples or outside 0..9.
+// transparent pixels, labels of another number than the samples or out of their range.
 DatasetSplits load_splits(const std::string& name, const std::filesystem::path& dir,
+                          int64_t num_validation, bool adapt = false);
+
+struct Source;  // sources.h
+// The set of a source alone, whether it is in the list or not.
+DatasetSplits load_splits(const Source& source, const std::filesystem::path& dir,
                           int64_t num_validation, bool adapt = false);
 
 // Which coordinates take more than one value in the data set: bool [D].

@@ -1,12 +1,14 @@
 // What every analytic density offers: samples, the log-density of its noisy version, and the exact
-// scores of it; and the densities of the plane by name. Add a density: a file in
-// src/distributions/; one of the plane also a line in catalogue.cc, which puts it into the tests
-// and the command.
+// scores of it; and the catalogue of them by name, of the plane and of D dimensions. Add a density:
+// a file in src/distributions/ (copy templates/density.cc), and in catalogue.cc its function and a
+// line, which put it into the tests and the command.
 #pragma once
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,12 +27,27 @@ class Distribution : public score::ScoreField {
   virtual at::Tensor sample(int64_t count, at::Generator generator) const = 0;
 
   int max_order() const override { return 3; }
+
+ protected:
+  // What evaluate() and log_density() ask of x and of an order; of sigma: broadcast_sigma().
+  // `where` names the caller. Errors: as evaluate().
+  void check(const char* where, const at::Tensor& x, int order = 1) const;
 };
 
-const std::vector<std::string>& planar_names();
+struct Density {
+  std::string name;
+  int64_t dim;
+  std::function<std::unique_ptr<Distribution>()> make;  // with its default parameters
+};
 
-// The density of that name with its default parameters.
+const std::vector<Density>& densities();
+
+std::vector<std::string> density_names();
+
+// Each with its dimension, for people: "two-moons (2), ..., normal (100)".
+std::string describe_densities();
+
 // Errors: std::invalid_argument for an unknown name, with the known ones and the nearest.
-std::unique_ptr<Distribution> make_planar(const std::string& name);
+std::unique_ptr<Distribution> make_density(const std::string& name);
 
 }  // namespace scorejet::distributions

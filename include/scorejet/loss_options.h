@@ -1,8 +1,10 @@
 // Settings of the loss: which terms, how they are weighed, how their gradients are bounded. Add
-// one: a member and a line in settings(); the term itself is src/training/loss_terms.cc.
+// one: a member and a line in settings(). The weights of optional terms of order two are those of
+// the list in src/objectives/terms.cc.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "scorejet/settings.h"
 
@@ -19,6 +21,21 @@ const char* form_name(Form form);  // "product", "centred", "sketch"
 // Errors: std::invalid_argument naming the text and the names that exist.
 Form parse_form(const std::string& text);
 
+// A weight for each optional term of order two, 0 unless set.
+class TermWeights {
+ public:
+  TermWeights();
+  // Errors: std::invalid_argument for a name that no term has.
+  double& operator[](const std::string& name) { return weights_[place(name)]; }
+  double operator[](const std::string& name) const { return weights_[place(name)]; }
+  base::Settings settings();  // loss.NAME of each
+
+ private:
+  static size_t place(const std::string& name);
+
+  std::vector<double> weights_;
+};
+
 struct LossOptions {
   Form form = Form::kCentred;
   bool variance_reduction = true;  // fades out where σ is not small, sample by sample
@@ -32,14 +49,17 @@ struct LossOptions {
   // with the model's own covariance. Squared losses of a covariance are mostly those of the few
   // samples of large variance; the minimiser is the same. Without variance reduction only.
   double variance_power = 0;
-  double likelihood = 0;  // weight of likelihood_loss within order 2; needs a psd model
-  double leading = 0;     // weight of leading_loss within order 2; needs a low rank
+  TermWeights terms = {};  // of optional terms within order 2
+  double leading = 0;      // weight of leading_loss within order 2; needs a low rank
   double gamma3 = 0.01;
   double clip_norm = 1.0;
   double trunk_share = 1.0;
 
+  // Whether the Jacobian of s1 is looked at.
+  bool uses_jacobian() const { return form == Form::kSketch || leading > 0; }
+
   base::Settings settings() {
-    return {
+    base::Settings all{
         {"loss.form",
          base::Choice(form, {Form::kCentred, Form::kProduct, Form::kSketch}, form_name),
          "what s2 is regressed on"},
@@ -54,23 +74,22 @@ struct LossOptions {
         {"loss.variance_power", &variance_power,
          "the second-order loss at a noisy sample is weighed by its posterior variance to minus "
          "this; 0: all alike, so that it is mostly that of a few samples",
-         base::finite_at_least(0)},
-        {"loss.likelihood", &likelihood,
-         "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: moves "
-         "the diagonal alone)",
-         base::finite_at_least(0)},
-        {"loss.leading", &leading,
-         "weight of the leading directions of s1's Jacobian in the second-order loss, which "
-         "low_rank alone has",
-         base::finite_at_least(0)},
-        {"loss.gamma3", &gamma3, "weight of the third-order loss beside the first",
-         base::positive()},
-        {"train.clip_norm", &clip_norm, "largest gradient norm of each order's parameters",
-         base::positive_or_infinite()},
-        {"train.trunk_share", &trunk_share,
-         "largest norm of a higher order's gradient at a shared trunk, relative to those below",
-         base::at_least(0)},
-    };
+         base::finite_at_least(0)}};
+    base::append(all, terms.settings());
+    base::append(
+        all,
+        {{"loss.leading", &leading,
+          "weight of the leading directions of s1's Jacobian in the second-order loss, which "
+          "low_rank alone has",
+          base::finite_at_least(0)},
+         {"loss.gamma3", &gamma3, "weight of the third-order loss beside the first",
+          base::positive()},
+         {"train.clip_norm", &clip_norm, "largest gradient norm of each order's parameters",
+          base::positive_or_infinite()},
+         {"train.trunk_share", &trunk_share,
+          "largest norm of a higher order's gradient at a shared trunk, relative to those below",
+          base::at_least(0)}});
+    return all;
   }
 };
 

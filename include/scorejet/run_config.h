@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "scorejet/dataset.h"
 #include "scorejet/loss_options.h"
 #include "scorejet/score_model.h"
 #include "scorejet/settings.h"
@@ -24,12 +25,13 @@ struct DataConfig {
   int64_t validation = 1000;
 
   base::Settings settings() {
-    return {{"data.name", &name,
-             "mnist, fashion-mnist, cifar10, or the path of a file or folder (NPY, NPZ, CSV, IDX, "
-             "PNGs)"},
-            {"data.dir", &dir, "folder that `scorejet data fetch` fills"},
-            {"data.validation", &validation, "samples held out of training, from the end",
-             base::at_least(1)}};
+    std::string known;
+    for (const std::string& one : data::dataset_names()) known += one + ", ";
+    return {
+        {"data.name", &name, known + "or the path of a file or folder (NPY, NPZ, CSV, IDX, PNGs)"},
+        {"data.dir", &dir, "folder that `scorejet data fetch` fills"},
+        {"data.validation", &validation, "samples held out of training, from the end",
+         base::at_least(1)}};
   }
 };
 

@@ -140,8 +140,8 @@ void plot_problems(const Rows& rows, const std::filesystem::path& out) {
   }
 }
 
-}  // namespace
-
+// Writes table.{csv,json,md} (order two), early.{csv,json}, third_order.{csv,json}, claims.{csv,
+// json}, a plot a problem, and journal.jsonl, from which an interrupted run goes on.
 void accuracy(const ReproduceOptions& options) {
   const auto journal = options.out / "journal.jsonl";
   const Rows rows = measure_tasks("order 2", second_order_tasks(options), journal);
@@ -160,6 +160,13 @@ void accuracy(const ReproduceOptions& options) {
       markdown_table(claims), markdown_table(third), markdown_table(early), markdown_table(rows));
   io::write_file(options.out / "table.md", text);
   fmt::print("{}\n{}\n", markdown_table(claims), (options.out / "table.md").string());
+}
+
+}  // namespace
+
+Experiment accuracy_experiment() {
+  return {"accuracy", "errors of learned scores of order two and three against exact ones",
+          accuracy};
 }
 
 }  // namespace scorejet::reproduce

@@ -26,8 +26,4 @@ std::vector<AccuracyTask> early_tasks(const ReproduceOptions& options);
 // rare_share, the part of zero_error that the thousandth of the points with the largest s3 carry.
 std::vector<AccuracyTask> third_order_tasks(const ReproduceOptions& options);
 
-// Writes table.{csv,json,md} (order two), early.{csv,json}, third_order.{csv,json}, claims.{csv,
-// json}, a plot a problem, and journal.jsonl, from which an interrupted run goes on.
-void accuracy(const ReproduceOptions& options);
-
 }  // namespace scorejet::reproduce

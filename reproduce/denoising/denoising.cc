@@ -374,14 +374,28 @@ void denoising(const DenoisingPlan& plan, const ReproduceOptions& options) {
   fmt::print("{}{}\n", text, (options.out / "table.md").string());
 }
 
-}  // namespace
-
+// Write table.{csv,json,md}, agreement.{csv,json} (the direct components against the Jacobian's),
+// calibration.{csv,json}, conditioning.{csv,json} (where the plan has a twin), cost.{csv,json},
+// spectra.png and for each sigma denoised-SIGMA.png and walk-SIGMA.png; beside them the runs
+// (model/ and one a side model; an incomplete one is trained on) and journal.jsonl, from which an
+// interrupted experiment goes on. The data are read from data/.
 void denoise_mnist(const ReproduceOptions& options) {
   denoising(denoise_mnist_plan(options.fast), options);
 }
 
 void denoise_cifar10(const ReproduceOptions& options) {
   denoising(denoise_cifar10_plan(options.fast), options);
+}
+
+}  // namespace
+
+Experiment denoise_mnist_experiment() {
+  return {"denoise-mnist", "error bars and components of denoised digits, direct s2 and its rivals",
+          denoise_mnist};
+}
+
+Experiment denoise_cifar10_experiment() {
+  return {"denoise-cifar10", "the same of photographs", denoise_cifar10};
 }
 
 }  // namespace scorejet::reproduce

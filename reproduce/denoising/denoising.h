@@ -38,12 +38,4 @@ struct DenoisingPlan {
 DenoisingPlan denoise_mnist_plan(bool fast);
 DenoisingPlan denoise_cifar10_plan(bool fast);
 
-// Write table.{csv,json,md}, agreement.{csv,json} (the direct components against the Jacobian's),
-// calibration.{csv,json}, conditioning.{csv,json} (where the plan has a twin), cost.{csv,json},
-// spectra.png and for each sigma denoised-SIGMA.png and walk-SIGMA.png; beside them the runs
-// (model/ and one a side model; an incomplete one is trained on) and journal.jsonl, from which an
-// interrupted experiment goes on. The data are read from data/.
-void denoise_mnist(const ReproduceOptions& options);
-void denoise_cifar10(const ReproduceOptions& options);
-
 }  // namespace scorejet::reproduce

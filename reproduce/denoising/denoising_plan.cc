@@ -44,7 +44,7 @@ DenoisingPlan common_settings(const std::string& data) {
   plan.model.loss.variance_reduction = false;
   plan.model.loss.sigma_power = 0.6;
   plan.model.loss.variance_power = 1;
-  plan.model.loss.likelihood = 2;
+  plan.model.loss.terms["likelihood"] = 2;
   plan.model.train.batch = 16;
   plan.model.train.learning_rate = 3e-3;
   plan.model.train.warmup = 200;

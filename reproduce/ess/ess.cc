@@ -111,8 +111,8 @@ void plot_ess(const Rows& table, const std::filesystem::path& out) {
   if (!result.written) fmt::print(stderr, "scorejet: note: no plot: {}\n", result.reason);
 }
 
-}  // namespace
-
+// Writes table.{csv,json,md}, claims.{csv,json}, a plot, and journal.jsonl, from which an
+// interrupted run goes on.
 void ess(const ReproduceOptions& options) {
   const std::vector<Json> results =
       run_tasks("samplers", ess_tasks(options), options.out / "journal.jsonl");
@@ -126,6 +126,12 @@ void ess(const ReproduceOptions& options) {
                   markdown_table(claims), markdown_table(table));
   io::write_file(options.out / "table.md", text);
   fmt::print("{}\n{}\n", markdown_table(claims), (options.out / "table.md").string());
+}
+
+}  // namespace
+
+Experiment ess_experiment() {
+  return {"ess", "effective sample sizes of Langevin, MALA, HMC and Ozaki, exact and learned", ess};
 }
 
 }  // namespace scorejet::reproduce

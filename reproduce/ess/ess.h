@@ -17,8 +17,4 @@ namespace scorejet::reproduce {
 // null where no step size had a bias within the tolerance, or the training diverged.
 std::vector<Task> ess_tasks(const ReproduceOptions& options);
 
-// Writes table.{csv,json,md}, claims.{csv,json}, a plot, and journal.jsonl, from which an
-// interrupted run goes on.
-void ess(const ReproduceOptions& options);
-
 }  // namespace scorejet::reproduce

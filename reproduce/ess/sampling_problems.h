@@ -1,5 +1,5 @@
 // The densities that samplers are compared on, by name, and what a learned score of each is given.
-// Add one: a function in sampling_problems.cc and a line in make_sampling_problem().
+// Add one: a density of the catalogue, and its name and a line in sampling_problems.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,12 +27,10 @@ struct SamplingProblem {
   double smallest_step = 0.01, largest_step = 10;
 };
 
-// "condition-100", "condition-1000", "condition-10000": normals in 20 dimensions, variances from 1
-// to that, log-spaced, randomly rotated. "mixture-2": three long Gaussians of the plane across each
-// other. "mixture-20": four long Gaussians in 20 dimensions. "funnel" and "banana": of the
-// catalogue. Mixtures and normals are given in the principal axes of 100,000 draws, as one would
-// decorrelate a data set before learning; no kernel depends on the choice of axes. Errors:
-// std::invalid_argument for another name.
+// Densities of the catalogue: "condition-100", "condition-1000", "condition-10000", "mixture-2" and
+// "mixture-20" (distributions/drawn_mixtures.cc, in the principal axes of their draws: no kernel
+// depends on the choice of axes), "funnel" and "banana". Errors: std::invalid_argument for another
+// name.
 SamplingProblem make_sampling_problem(const std::string& name);
 
 const std::vector<std::string>& sampling_problem_names();

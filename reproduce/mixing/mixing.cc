@@ -328,12 +328,26 @@ void mixing(const MixingPlan& plan, const ReproduceOptions& options) {
   fmt::print("{}\n{}\n", markdown_table(claims), (options.out / "table.md").string());
 }
 
-}  // namespace
-
+// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, long.{csv,json},
+// changes.png, course-equal.png and course-best.png; beside them model/ (an incomplete model there
+// is trained on), judge.safetensors and journal.jsonl, from which an interrupted run goes on. The
+// data are read from data/.
 void mixing_mnist(const ReproduceOptions& options) { mixing(mnist_plan(options.fast), options); }
 
 void mixing_cifar10(const ReproduceOptions& options) {
   mixing(cifar10_plan(options.fast), options);
+}
+
+}  // namespace
+
+Experiment mixing_mnist_experiment() {
+  return {"mixing-mnist", "how often chains of digits change class, Langevin against Ozaki",
+          mixing_mnist};
+}
+
+Experiment mixing_cifar10_experiment() {
+  return {"mixing-cifar10", "the same of photographs, at the noise level that works",
+          mixing_cifar10};
 }
 
 }  // namespace scorejet::reproduce

@@ -34,11 +34,4 @@ struct MixingPlan {
 MixingPlan mnist_plan(bool fast);
 MixingPlan cifar10_plan(bool fast);
 
-// Write table.{csv,json,md}, claims.{csv,json}, sigmas.{csv,json}, long.{csv,json},
-// changes.png, course-equal.png and course-best.png; beside them model/ (an incomplete model there
-// is trained on), judge.safetensors and journal.jsonl, from which an interrupted run goes on. The
-// data are read from data/.
-void mixing_mnist(const ReproduceOptions& options);
-void mixing_cifar10(const ReproduceOptions& options);
-
 }  // namespace scorejet::reproduce

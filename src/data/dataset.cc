@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/base/check.h"
+#include "src/data/sources.h"
 #include "src/io/atomic_file.h"
 #include "src/io/csv.h"
 #include "src/io/idx.h"
@@ -62,27 +63,45 @@ at::Tensor read_cifar_sheet(const fs::path& path) {
 }
 
 // `labels`, read from `path`, must be those of so many samples.
-void check_labels(const at::Tensor& labels, int64_t num_samples, const fs::path& path) {
-  constexpr int64_t kLast = 9;  // of every set that load_splits knows by name
+void check_labels(const Source& source, const at::Tensor& labels, int64_t num_samples,
+                  const fs::path& path) {
+  const int64_t last = source.num_classes - 1;
   if (labels.dim() != 1 || labels.size(0) != num_samples) {
     base::fail_runtime(kWhere, "{} must hold a label for each of {} samples; got {}", path.string(),
                        num_samples, io::shape_string(labels.sizes().vec()));
   }
   const int64_t min = labels.min().item<int64_t>(), max = labels.max().item<int64_t>();
-  if (min < 0 || max > kLast) {
-    base::fail_runtime(kWhere, "{} must hold labels from 0 to {}; got {}", path.string(), kLast,
+  if (min < 0 || max > last) {
+    base::fail_runtime(kWhere, "{} must hold labels from 0 to {}; got {}", path.string(), last,
                        min < 0 ? min : max);
   }
 }
 
-// The MNIST family: an IDX file of images and, where it is there, one of labels.
-Dataset load_idx(const fs::path& images, const fs::path& labels, const std::string& name) {
-  Dataset dataset = from_array(io::read_idx(images), images.string());
-  dataset.name = name;
+fs::path require(const fs::path& path, const std::string& name) {
+  if (!fs::exists(path)) {
+    base::fail_runtime(kWhere, "{} is missing; fetch it with: scorejet data fetch {} --dir {}",
+                       path.string(), name, path.parent_path().parent_path().string());
+  }
+  return path;
+}
+
+struct Parts {
+  Dataset all, test;
+};
+
+// An IDX file of images and, where it is there, one of labels.
+Dataset load_idx(const Source& source, const fs::path& images, const fs::path& labels) {
+  Dataset dataset = from_array(io::read_idx(require(images, source.name)), images.string());
+  dataset.name = source.name;
   if (!fs::exists(labels)) return dataset;
   dataset.labels = io::to_tensor(io::read_idx(labels)).to(at::kLong);
-  check_labels(dataset.labels, dataset.size(), labels);
+  check_labels(source, dataset.labels, dataset.size(), labels);
   return dataset;
+}
+
+Parts load_idx_parts(const Source& source, const fs::path& folder) {
+  const auto file = [&](size_t i) { return folder / source.files[i].name; };
+  return {load_idx(source, file(0), file(1)), load_idx(source, file(2), file(3))};
 }
 
 // One of CIFAR-10's official binary files: rows of a label byte and 3072 colour bytes, by channel.
@@ -96,15 +115,15 @@ at::Tensor read_cifar_binary(const fs::path& path) {
   return at::from_blob(const_cast<std::byte*>(bytes.data()), {kRows, kRow}, at::kByte).clone();
 }
 
-Dataset load_cifar_binary(const std::vector<fs::path>& files) {
+Dataset load_cifar_binary(const Source& source, const std::vector<fs::path>& files) {
   std::vector<at::Tensor> samples, labels;
   for (const fs::path& file : files) {
     const at::Tensor rows = read_cifar_binary(file);
     samples.push_back(rows.narrow(1, 1, 3072));
     labels.push_back(rows.select(1, 0));
-    check_labels(labels.back(), rows.size(0), file);
+    check_labels(source, labels.back(), rows.size(0), file);
   }
-  return {"cifar10", at::cat(samples), {3, 32, 32}, at::cat(labels).to(at::kLong)};
+  return {source.name, at::cat(samples), {3, 32, 32}, at::cat(labels).to(at::kLong)};
 }
 
 // The sheets' labels: one JSON array of numbers, of all sheets in turn.
@@ -117,27 +136,50 @@ at::Tensor read_json_labels(const fs::path& path) {
   return at::tensor(array.get<std::vector<int64_t>>());
 }
 
-Dataset load_cifar_sheets(const std::vector<fs::path>& files, const fs::path& labels) {
+Dataset load_cifar_sheets(const Source& source, const std::vector<fs::path>& files,
+                          const fs::path& labels) {
   std::vector<at::Tensor> parts;
   for (const fs::path& file : files) parts.push_back(read_cifar_sheet(file));
-  Dataset dataset{"cifar10", at::cat(parts), {3, 32, 32}};
+  Dataset dataset{source.name, at::cat(parts), {3, 32, 32}};
   if (!fs::exists(labels)) return dataset;
   dataset.labels = read_json_labels(labels);
-  check_labels(dataset.labels, dataset.size(), labels);
+  check_labels(source, dataset.labels, dataset.size(), labels);
   return dataset;
 }
 
-fs::path require(const fs::path& path, const std::string& name) {
-  if (!fs::exists(path)) {
-    base::fail_runtime(kWhere, "{} is missing; fetch it with: scorejet data fetch {} --dir {}",
-                       path.string(), name, path.parent_path().parent_path().string());
-  }
-  return path;
+// The sheets that fetch brings, or the official binary files put there by hand.
+Parts load_cifar_parts(const Source& source, const fs::path& folder) {
+  const bool binary = fs::exists(folder / "test_batch.bin");
+  const auto file = [&](const std::string& stem) {
+    return require(folder / (stem + (binary ? ".bin" : ".png")), source.name);
+  };
+  std::vector<fs::path> batches;
+  for (int i = 1; i <= 5; ++i) batches.push_back(file(fmt::format("data_batch_{}", i)));
+  const fs::path last = file("test_batch");
+  if (binary) return {load_cifar_binary(source, batches), load_cifar_binary(source, {last})};
+  return {load_cifar_sheets(source, batches, folder / "train_lables.json"),  // spelt so there
+          load_cifar_sheets(source, {last}, folder / "test_lables.json")};
 }
 
 Dataset rows(const Dataset& from, int64_t first, int64_t count) {
   return {from.name, from.samples.narrow(0, first, count), from.image_shape,
           from.labels.defined() ? from.labels.narrow(0, first, count) : at::Tensor(), from.notice};
+}
+
+DatasetSplits split(const std::string& name, const Parts& parts, int64_t num_validation,
+                    bool adapt) {
+  const Dataset& all = parts.all;
+  if (adapt && num_validation > all.size() / 2) {
+    num_validation = std::max<int64_t>(1, all.size() / 10);
+  }
+  const int64_t training = all.size() - num_validation;
+  if (training < 1) {
+    base::fail_runtime(kWhere, "{} must hold more than data.validation = {} samples; got {}", name,
+                       num_validation, all.size());
+  }
+  DatasetSplits splits{rows(all, 0, training), rows(all, training, num_validation), parts.test};
+  if (!parts.test.samples.defined()) splits.test = splits.validation;
+  return splits;
 }
 
 // One PNG, or a folder of them. 8 bits stay bytes; where any file has 16, all become floats.
@@ -178,7 +220,11 @@ at::Tensor Dataset::slice(int64_t first, int64_t count) const {
 }
 
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names{"mnist", "fashion-mnist", "cifar10"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Source& source : sources()) all.push_back(source.name);
+    return all;
+  }();
   return names;
 }
 
@@ -217,43 +263,20 @@ Dataset load_file(const fs::path& path) {
                      name);
 }
 
+DatasetSplits load_splits(const Source& source, const fs::path& dir, int64_t num_validation,
+                          bool adapt) {
+  const fs::path folder = dir / source.name;
+  const Parts parts = source.layout == Layout::kIdx ? load_idx_parts(source, folder)
+                                                    : load_cifar_parts(source, folder);
+  return split(source.name, parts, num_validation, adapt);
+}
+
 DatasetSplits load_splits(const std::string& name, const fs::path& dir, int64_t num_validation,
                           bool adapt) {
-  Dataset all, test;
-  if (name == "cifar10") {
-    // The sheets that fetch brings, or the official binary files put there by hand.
-    const fs::path folder = dir / name;
-    const bool binary = fs::exists(folder / "test_batch.bin");
-    const char* extension = binary ? "bin" : "png";
-    std::vector<fs::path> batches;
-    for (int i = 1; i <= 5; ++i) {
-      batches.push_back(require(folder / fmt::format("data_batch_{}.{}", i, extension), name));
-    }
-    const fs::path last = require(folder / fmt::format("test_batch.{}", extension), name);
-    all = binary ? load_cifar_binary(batches)
-                 : load_cifar_sheets(batches, folder / "train_lables.json");  // spelt so there
-    test =
-        binary ? load_cifar_binary({last}) : load_cifar_sheets({last}, folder / "test_lables.json");
-  } else if (name == "mnist" || name == "fashion-mnist") {
-    const fs::path folder = dir / name;
-    all = load_idx(require(folder / "train-images-idx3-ubyte", name),
-                   folder / "train-labels-idx1-ubyte", name);
-    test = load_idx(require(folder / "t10k-images-idx3-ubyte", name),
-                    folder / "t10k-labels-idx1-ubyte", name);
-  } else {
-    all = load_file(name);
+  if (const Source* source = find_source(name)) {
+    return load_splits(*source, dir, num_validation, adapt);
   }
-  if (adapt && num_validation > all.size() / 2) {
-    num_validation = std::max<int64_t>(1, all.size() / 10);
-  }
-  const int64_t training = all.size() - num_validation;
-  if (training < 1) {
-    base::fail_runtime(kWhere, "{} must hold more than data.validation = {} samples; got {}", name,
-                       num_validation, all.size());
-  }
-  DatasetSplits splits{rows(all, 0, training), rows(all, training, num_validation), test};
-  if (!test.samples.defined()) splits.test = splits.validation;
-  return splits;
+  return split(name, {load_file(name), {}}, num_validation, adapt);
 }
 
 }  // namespace scorejet::data

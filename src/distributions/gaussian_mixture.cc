@@ -44,47 +44,54 @@ std::pair<at::Tensor, at::Tensor> GaussianMixture::components(const at::Tensor& 
   return {log_joint, gradient};
 }
 
+at::Tensor GaussianMixture::own_numbers(const char* where, const at::Tensor& x) const {
+  const at::Tensor points = x.to(means_.scalar_type());
+  base::check_like(where, "x", points, "the mixture", means_);
+  return points;
+}
+
 at::Tensor GaussianMixture::log_density(const at::Tensor& x, const at::Tensor& sigma) const {
-  const at::Tensor levels =
-      score::broadcast_sigma("distributions::GaussianMixture", x, sigma, true);
-  return at::logsumexp(components(x, levels).first, -1);
+  constexpr const char* kWhere = "distributions::GaussianMixture::log_density";
+  check(kWhere, x);
+  const at::Tensor points = own_numbers(kWhere, x);
+  const at::Tensor levels = score::broadcast_sigma(kWhere, points, sigma, true);
+  return at::logsumexp(components(points, levels).first, -1).to(x.scalar_type());
 }
 
 score::Jet GaussianMixture::evaluate(const at::Tensor& x, const at::Tensor& sigma,
                                      int order) const {
   constexpr const char* kWhere = "distributions::GaussianMixture::evaluate";
-  base::check_shape(kWhere, "x", x, {-1, dim()});
-  base::check_like(kWhere, "x", x, "the mixture", means_);
-  base::check_finite(kWhere, "x", x);
-  if (order < 1 || order > max_order()) {
-    base::fail_argument(kWhere, "order must be 1, 2 or 3; got {}", order);
-  }
-  const at::Tensor levels = score::broadcast_sigma(kWhere, x, sigma, true);
-  const auto [log_joint, gradient] = components(x, levels);
+  check(kWhere, x, order);
+  const at::Tensor points = own_numbers(kWhere, x);
+  const at::Tensor levels = score::broadcast_sigma(kWhere, points, sigma, true);
+  const auto [log_joint, gradient] = components(points, levels);
   const at::Tensor responsibility = at::softmax(log_joint, -1).unsqueeze(-1);  // [B, K, 1]
   score::Jet jet;
-  jet.s1 = (responsibility * gradient).sum(1);
+  const at::Tensor s1 = (responsibility * gradient).sum(1);
+  jet.s1 = s1.to(x.scalar_type());
   if (order < 2) return jet;
-  const at::Tensor centred = gradient - jet.s1.unsqueeze(1);  // ĝ, [B, K, D]
+  const at::Tensor centred = gradient - s1.unsqueeze(1);  // ĝ, [B, K, D]
   const at::Tensor weighted = responsibility * centred;
   // One precision a component where sigma is one for all, else one a row too.
-  const at::Tensor distinct = sigma.dim() == 0 ? levels.narrow(0, 0, 1) : levels;
+  const bool one_for_all = sigma.dim() == 0 && levels.size(0) > 0;
+  const at::Tensor distinct = one_for_all ? levels.narrow(0, 0, 1) : levels;
   const at::Tensor variance = eigenvalues_ + distinct.square().view({-1, 1, 1});
   const at::Tensor precision =
       at::matmul(eigenvectors_ / variance.unsqueeze(-2), eigenvectors_.transpose(1, 2))
           .expand({x.size(0), -1, -1, -1});  // [B, K, D, D]
   const at::Tensor mean_precision = (responsibility.unsqueeze(-1) * precision).sum(1);
   const at::Tensor spread = at::matmul(weighted.transpose(1, 2), centred);  // Σ ρ ĝ ĝᵀ
-  jet.s2 = linalg::SymmetricOperator::from_dense(spread - mean_precision);
+  jet.s2 = linalg::SymmetricOperator::from_dense((spread - mean_precision).to(x.scalar_type()));
   if (order < 3) return jet;
   const at::Tensor product = at::einsum("bkij,bkl->bijl", {precision, weighted});
   const at::Tensor cube = at::einsum("bki,bkj,bkl->bijl", {weighted, centred, centred});
-  jet.s3 = linalg::SymmetricTensor::from_dense(cube - product - product.transpose(2, 3) -
-                                               product.transpose(1, 3));
+  const at::Tensor third = cube - product - product.transpose(2, 3) - product.transpose(1, 3);
+  jet.s3 = linalg::SymmetricTensor::from_dense(third.to(x.scalar_type()));
   return jet;
 }
 
 at::Tensor GaussianMixture::sample(int64_t count, at::Generator generator) const {
+  if (count == 0) return at::empty({0, dim()}, means_.options());
   const at::Tensor which = at::multinomial(weights_, count, true, generator);
   const at::Tensor noise = at::randn({count, dim()}, generator, means_.options());
   // One component at a time: a factor a row would take count·D² numbers.

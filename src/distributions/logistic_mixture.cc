@@ -219,12 +219,7 @@ void LogisticMixture::integrate_where(const at::Tensor& where, const at::Tensor&
 score::Jet LogisticMixture::evaluate(const at::Tensor& x, const at::Tensor& sigma,
                                      int order) const {
   constexpr const char* kWhere = "distributions::LogisticMixture::evaluate";
-  base::check_shape(kWhere, "x", x, {-1, dim()});
-  base::check_floating(kWhere, "x", x);
-  base::check_finite(kWhere, "x", x);
-  if (order < 1 || order > max_order()) {
-    base::fail_argument(kWhere, "order must be 1, 2 or 3; got {}", order);
-  }
+  check(kWhere, x, order);
   at::NoGradGuard no_grad;
   const at::Tensor points = x.detach().to(at::kDouble);
   const at::Tensor levels = score::broadcast_sigma(kWhere, points, sigma, true);
@@ -255,7 +250,7 @@ score::Jet LogisticMixture::evaluate(const at::Tensor& x, const at::Tensor& sigm
 
 at::Tensor LogisticMixture::log_density(const at::Tensor& x, const at::Tensor& sigma) const {
   constexpr const char* kWhere = "distributions::LogisticMixture::log_density";
-  base::check_shape(kWhere, "x", x, {-1, dim()});
+  check(kWhere, x);
   const at::Tensor points = x.to(at::kDouble);
   const at::Tensor levels = score::broadcast_sigma(kWhere, points, sigma, true);
   at::Tensor sum = at::zeros({x.size(0)}, points.options());
@@ -267,6 +262,7 @@ at::Tensor LogisticMixture::log_density(const at::Tensor& x, const at::Tensor& s
 }
 
 at::Tensor LogisticMixture::sample(int64_t count, at::Generator generator) const {
+  if (count == 0) return at::empty({0, dim()}, weights_.options());
   const at::Tensor which = at::multinomial(weights_, count, true, generator);  // [D, count]
   // The open interval: 0 would give an infinite draw.
   const at::Tensor uniform =

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "src/base/check.h"
-
 namespace scorejet::distributions {
 namespace {
 
@@ -57,12 +55,7 @@ at::Tensor PlanarDensity::checked_sigma(const char* where, const at::Tensor& x,
 
 score::Jet PlanarDensity::evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const {
   constexpr const char* kWhere = "distributions::PlanarDensity::evaluate";
-  base::check_shape(kWhere, "x", x, {-1, 2});
-  base::check_floating(kWhere, "x", x);
-  base::check_finite(kWhere, "x", x);
-  if (order < 1 || order > max_order()) {
-    base::fail_argument(kWhere, "order must be 1, 2 or 3; got {}", order);
-  }
+  check(kWhere, x, order);
   at::NoGradGuard no_grad;
   const at::Tensor points = x.detach().to(at::kCPU, at::kDouble);
   const at::Tensor levels = checked_sigma(kWhere, points, sigma);
@@ -90,9 +83,7 @@ score::Jet PlanarDensity::evaluate(const at::Tensor& x, const at::Tensor& sigma,
 
 at::Tensor PlanarDensity::log_density(const at::Tensor& x, const at::Tensor& sigma) const {
   constexpr const char* kWhere = "distributions::PlanarDensity::log_density";
-  base::check_shape(kWhere, "x", x, {-1, 2});
-  base::check_floating(kWhere, "x", x);
-  base::check_finite(kWhere, "x", x);
+  check(kWhere, x);
   const at::Tensor points = x.to(at::kCPU, at::kDouble);
   const at::Tensor levels = checked_sigma(kWhere, points, sigma);
   const int64_t rows = std::max<int64_t>(1, kChunk / num_terms());

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "src/base/check.h"
+#include "src/objectives/terms.h"
 
 namespace scorejet::objectives {
 namespace {
@@ -80,6 +81,24 @@ at::Tensor likelihood_loss(const at::Tensor& s1, const SymmetricOperator& s2, co
   const at::Tensor lower = lower_factor(m);
   const at::Tensor projected = at::matmul(w.transpose(1, 2), r.unsqueeze(-1)).squeeze(-1);
   return 0.5 * (diagonal + log_determinant(lower) - inverse_form(lower, projected));
+}
+
+// Of a low rank it moves the diagonal alone: the squared losses choose the leading directions, the
+// likelihood what is left beside them. (Left to itself it spends the rank on strong correlations of
+// small variance.)
+Term likelihood_term() {
+  const auto loss = [](const at::Tensor& s1, const SymmetricOperator& s2, const at::Tensor& z,
+                       const at::Tensor& sigma) {
+    if (s2.structure() != Structure::kLowRank) return likelihood_loss(s1, s2, z, sigma);
+    const auto held = SymmetricOperator::from_low_rank(s2.diagonal_part(), s2.factor().detach());
+    return likelihood_loss(s1, held, z, sigma);
+  };
+  return {.name = "likelihood",
+          .help =
+              "weight of the residual's Gaussian likelihood in the second-order loss (low_rank: "
+              "moves the diagonal alone)",
+          .needs_psd = true,
+          .loss = loss};
 }
 
 }  // namespace scorejet::objectives

@@ -70,7 +70,7 @@ SampleTarget open_run(const TargetRequest& request, const base::Listener& listen
 
 SampleTarget open_density(const TargetRequest& request) {
   const std::shared_ptr<const distributions::Distribution> density =
-      distributions::make_planar(request.name);
+      distributions::make_density(request.name);
   SampleTarget result;
   result.target.field = density;
   result.identity = request.name;
@@ -109,7 +109,7 @@ SampleTarget open_target(const TargetRequest& request, const base::Listener& lis
   if (request.init != "data" && request.init != "noise") {
     base::fail_argument("sample", "--init must be data or noise; got \"{}\"", request.init);
   }
-  const std::vector<std::string>& densities = distributions::planar_names();
+  const std::vector<std::string> densities = distributions::density_names();
   const bool is_density =
       std::find(densities.begin(), densities.end(), request.name) != densities.end();
   SampleTarget result;

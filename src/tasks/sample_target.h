@@ -1,5 +1,5 @@
-// What chains run on: a run folder, a density of the plane by name, or a TorchScript
-// file. Add a kind of target in sample_target.cc.
+// What chains run on: a run folder, a known density by name, or a TorchScript file. Add a kind of
+// target in sample_target.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -27,8 +27,7 @@ GivenFirst prepare_given_first(const RunConfig& config, const data::Dataset& tra
       train.is_image() ? train.image_shape : std::vector<int64_t>{train.dim()};
   GivenFirst given = open_given_first(file, config.s1.predicts, shape, device);
   const at::Tensor x = train.slice(0, std::min<int64_t>(2, train.size())).to(device);
-  const bool differentiated =
-      config.loss.form == objectives::Form::kSketch || config.loss.leading > 0;
+  const bool differentiated = config.loss.uses_jacobian();
   for (const double sigma : {config.noise.sigma, config.noise.sigma_max}) {
     if (sigma > 0) given.field->probe(x, sigma, differentiated);
   }

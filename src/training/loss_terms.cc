@@ -8,7 +8,6 @@
 
 #include "scorejet/autodiff_field.h"
 #include "src/objectives/denoising.h"
-#include "src/objectives/likelihood.h"
 #include "src/objectives/sketch.h"
 #include "src/objectives/third_order.h"
 
@@ -24,10 +23,6 @@ Evaluations::Points choose_points(const objectives::LossOptions& options, int or
   if (!options.variance_reduction) return Points::kPlus;
   const bool clean = order >= 2 && options.form != objectives::Form::kSketch;
   return clean ? Points::kPairAndClean : Points::kPair;
-}
-
-bool needs_products(const objectives::LossOptions& options) {
-  return options.form == objectives::Form::kSketch || options.leading > 0;
 }
 
 // (tr Cov / what the preconditioner leaves)^(-power) at each point, [B]; shares below 1 % count as
@@ -62,7 +57,7 @@ LossTerms::LossTerms(const ScoreModel& model, const objectives::LossOptions& opt
       scale_(model.residual_scale(batch.sigma)) {
   const int order = std::min(model.max_order(), 2);
   const bool recording = at::GradMode::is_enabled(), learned = model.learns_first();
-  const bool looking = order >= 2 && needs_products(options);
+  const bool looking = order >= 2 && options.uses_jacobian();
   if (looking && learned && recording) points_.x.requires_grad_();
   features_ = model.features(points_.x, points_.sigma, order);
   const auto leaf_of = [&](const at::Tensor& features, bool differentiated) {
@@ -163,8 +158,9 @@ at::Tensor LossTerms::second() const {
   if (options_.variance_power != 0) {
     loss = loss * relative_weights(*s2_, batch_.sigma, scale_, options_.variance_power);
   }
-  if (options_.likelihood > 0) {
-    loss = loss + options_.likelihood * likelihood_term(s1).to(loss.dtype());
+  for (const objectives::Term& term : objectives::terms()) {
+    const double weight = options_.terms[term.name];
+    if (weight > 0) loss = loss + weight * over_pair(term, s1).to(loss.dtype());
   }
   return loss.mean();
 }
@@ -192,19 +188,11 @@ at::Tensor LossTerms::leading_term() const {
          objectives::kSpanWeight * objectives::span_loss(s2, v, jv, sigma);
 }
 
-// Per sample: over the antithetic pair when there is one. Of a low rank it moves the diagonal
-// alone: the squared losses choose the leading directions, the likelihood what is left beside them.
-// (Left to itself it spends the rank on strong correlations of small variance.)
-at::Tensor LossTerms::likelihood_term(const at::Tensor& s1) const {
-  const SymmetricOperator s2 =
-      s2_->structure() == linalg::Structure::kLowRank
-          ? SymmetricOperator::from_low_rank(s2_->diagonal_part(), s2_->factor().detach())
-          : *s2_;
-  const at::Tensor plus =
-      objectives::likelihood_loss(points_.plus(s1), points_.plus(s2), batch_.z, batch_.sigma);
+// Per sample: over the antithetic pair when there is one.
+at::Tensor LossTerms::over_pair(const objectives::Term& term, const at::Tensor& s1) const {
+  const at::Tensor plus = term.loss(points_.plus(s1), points_.plus(*s2_), batch_.z, batch_.sigma);
   if (!points_.has_pair()) return plus;
-  return 0.5 * (plus + objectives::likelihood_loss(points_.minus(s1), points_.minus(s2), -batch_.z,
-                                                   batch_.sigma));
+  return 0.5 * (plus + term.loss(points_.minus(s1), points_.minus(*s2_), -batch_.z, batch_.sigma));
 }
 
 at::Tensor LossTerms::third() const {

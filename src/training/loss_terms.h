@@ -1,5 +1,6 @@
 // From a noisy batch to the loss of each order: at which points the network is looked at, which
-// terms an order's loss is made of, how they are weighed. Add a term here and in objectives/.
+// terms an order's loss is made of, how they are weighed. An optional term is added in
+// objectives/terms.cc instead, and called here with the others.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +11,7 @@
 #include "scorejet/loss_options.h"
 #include "scorejet/score_model.h"
 #include "src/nets/network.h"
+#include "src/objectives/terms.h"
 #include "src/training/noisy_batch.h"
 
 namespace scorejet::training {
@@ -54,7 +56,7 @@ class LossTerms {
   JacobianProducts choose_vectors() const;
   at::Tensor sketch_term() const;
   at::Tensor leading_term() const;
-  at::Tensor likelihood_term(const at::Tensor& s1) const;
+  at::Tensor over_pair(const objectives::Term& term, const at::Tensor& s1) const;
   at::Tensor third_plain(const at::Tensor& s1, const linalg::SymmetricOperator& s2) const;
   at::Tensor third_antithetic(const at::Tensor& s1, const linalg::SymmetricOperator& s2) const;
   linalg::SymmetricTensor third_order(const at::Tensor& x, const at::Tensor& sigma) const;

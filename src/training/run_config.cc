@@ -9,6 +9,7 @@
 #include "src/base/error.h"
 #include "src/io/atomic_file.h"
 #include "src/objectives/sketch.h"
+#include "src/objectives/terms.h"
 
 namespace scorejet::training {
 namespace {
@@ -181,8 +182,12 @@ void validate(const RunConfig& config) {
           nets::structure_name(s2));
   require(c.loss.variance_power == 0 || !c.loss.variance_reduction, "loss.variance_power",
           "0 unless loss.variance_reduction is false", c.loss.variance_power);
-  require(c.loss.likelihood == 0 || c.model.parameterisation == models::Parameterisation::kPsd,
-          "loss.likelihood", "0 unless model.parameterisation is psd", c.loss.likelihood);
+  const bool psd = c.model.parameterisation == models::Parameterisation::kPsd;
+  for (const objectives::Term& term : objectives::terms()) {
+    const double weight = c.loss.terms[term.name];
+    require(weight == 0 || psd || !term.needs_psd, ("loss." + term.name).c_str(),
+            "0 unless model.parameterisation is psd", weight);
+  }
   require(c.loss.leading == 0 || s2 == nets::Structure::kLowRank, "loss.leading",
           "0 unless model.s2 is low_rank", c.loss.leading);
   require(c.loss.form != objectives::Form::kSketch || c.train.batch >= 3, "train.batch",

@@ -10,6 +10,7 @@
 #include "scorejet/distribution.h"
 #include "src/base/error.h"
 #include "src/base/seed.h"
+#include "tests/distributions/planar_names.h"
 
 namespace scorejet::defaults {
 namespace {
@@ -105,7 +106,7 @@ const std::vector<std::string>& set_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
     for (const Recipe& recipe : recipes()) all.push_back(recipe.name);
-    for (const std::string& name : distributions::planar_names()) all.push_back(name);
+    for (const std::string& name : testing::planar_names()) all.push_back(name);
     all.push_back("three-pictures");
     for (const std::string& name : public_sets()) all.push_back(name);
     return all;
@@ -121,9 +122,9 @@ SampleSet make_set(const std::string& name, const std::filesystem::path& data_di
       return cut(name, recipe.make(recipe.rows + kTest, random), recipe.rows);
     }
   }
-  for (const std::string& known : distributions::planar_names()) {
+  for (const std::string& known : testing::planar_names()) {
     if (known != name) continue;
-    const at::Tensor all = distributions::make_planar(name)->sample(5000 + kTest, random);
+    const at::Tensor all = distributions::make_density(name)->sample(5000 + kTest, random);
     return cut(name, all.to(at::kFloat), 5000);
   }
   if (name == "three-pictures") {

@@ -7,6 +7,7 @@
 
 #include "scorejet/distribution.h"
 #include "src/base/seed.h"
+#include "tests/distributions/planar_names.h"
 
 namespace scorejet::distributions {
 namespace {
@@ -71,10 +72,10 @@ class Cells {
 
 class PlanarSamples : public ::testing::TestWithParam<std::string> {
  protected:
-  const std::unique_ptr<Distribution> p = make_planar(GetParam());
+  const std::unique_ptr<Distribution> p = make_density(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(All, PlanarSamples, ::testing::ValuesIn(planar_names()),
+INSTANTIATE_TEST_SUITE_P(All, PlanarSamples, ::testing::ValuesIn(testing::planar_names()),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -92,15 +93,6 @@ TEST_P(PlanarSamples, FollowTheNoisyDensity) {
   // Controls that must fail: a tenth larger, and slightly displaced.
   EXPECT_GT(cells.excess(1.1 * noisy(1)), 0.2);
   EXPECT_GT(cells.excess(noisy(1) + 0.05), 0.2);
-}
-
-TEST_P(PlanarSamples, AreAFunctionOfTheGeneratorAlone) {
-  const at::Tensor x = p->sample(100, base::make_generator(7, "planar"));
-  EXPECT_EQ(x.sizes(), (std::vector<int64_t>{100, 2}));
-  EXPECT_EQ(x.scalar_type(), at::kDouble);
-  EXPECT_TRUE(x.equal(p->sample(100, base::make_generator(7, "planar"))));
-  EXPECT_FALSE(x.equal(p->sample(100, base::make_generator(8, "planar"))));
-  EXPECT_EQ(p->sample(0, base::make_generator(7, "planar")).size(0), 0);
 }
 
 // The trapezoid rule, whose error is far below 1e-8 for these steps. The funnel's mouth is wide:

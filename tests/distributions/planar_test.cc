@@ -12,6 +12,7 @@
 #include "src/distributions/blurred_curve.h"
 #include "src/distributions/conditional_gaussian.h"
 #include "tests/distributions/autodiff_jet.h"
+#include "tests/distributions/planar_names.h"
 
 namespace scorejet::distributions {
 namespace {
@@ -129,15 +130,16 @@ double density(const std::string& name, double x, double y, double sigma) {
 
 class Planar : public ::testing::TestWithParam<std::string> {
  protected:
-  const std::unique_ptr<Distribution> p = make_planar(GetParam());
+  const std::unique_ptr<Distribution> p = make_density(GetParam());
   bool has_clean_score() const { return GetParam() != "checkerboard"; }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Planar, ::testing::ValuesIn(planar_names()), [](const auto& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, Planar, ::testing::ValuesIn(testing::planar_names()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST_P(Planar, EveryOrderEqualsAutodiffOfTheLogDensity) {
   const at::Tensor x = test_points(*p);
@@ -310,7 +312,7 @@ const std::vector<Golden> kGolden{
 
 TEST(PlanarGolden, EqualsManyDigitsWhereAutodiffCannot) {
   for (const Golden& golden : kGolden) {
-    const auto p = make_planar(golden.name);
+    const auto p = make_density(golden.name);
     const at::Tensor x = at::tensor({golden.x, golden.y}, kDouble).view({1, 2});
     const auto jet = p->evaluate(x, golden.sigma, 3);
     const at::Tensor s1 = jet.s1[0], s2 = jet.s2->dense()[0], s3 = jet.s3->dense()[0];
@@ -327,24 +329,6 @@ TEST(PlanarGolden, EqualsManyDigitsWhereAutodiffCannot) {
   }
 }
 
-// Each row has its own sigma, and no row depends on which others are in the batch.
-TEST_P(Planar, RowsAreIndependent) {
-  const at::Tensor x = p->sample(700, base::make_generator(4, "planar"));
-  const at::Tensor sigma = 0.01 + at::rand({700}, base::make_generator(5, "planar"), kDouble);
-  const auto jet = p->evaluate(x, sigma, 3);
-  const at::Tensor log_density = p->log_density(x, sigma);
-  for (const int64_t i : {0, 311, 699}) {
-    const auto one = p->evaluate(x.narrow(0, i, 1), sigma[i], 3);
-    EXPECT_LT((one.s1[0] - jet.s1[i]).abs().max().item<double>(), 1e-9);
-    EXPECT_LT((one.s3->dense()[0] - jet.s3->dense()[i]).abs().max().item<double>(), 1e-6);
-    EXPECT_NEAR(p->log_density(x.narrow(0, i, 1), sigma[i]).item<double>(),
-                log_density[i].item<double>(), 1e-10);
-  }
-  EXPECT_EQ(p->evaluate(x.narrow(0, 0, 0), 0.1, 3).s3->dense().sizes(),
-            (std::vector<int64_t>{0, 2, 2, 2}));
-  EXPECT_EQ(p->log_density(x.narrow(0, 0, 0), level(0.1)).size(0), 0);
-}
-
 template <typename Error>
 void expect_error(const std::function<void()>& call, const std::string& text) {
   try {
@@ -356,36 +340,15 @@ void expect_error(const std::function<void()>& call, const std::string& text) {
   }
 }
 
-TEST_P(Planar, BadInputIsNamed) {
-  at::Tensor x = at::zeros({5, 2}, kDouble);
-  const at::Tensor bad_sigma = level(-0.1);
-  expect_error<std::domain_error>([&] { p->evaluate(x, bad_sigma, 1); }, "sigma must be");
-  expect_error<std::domain_error>([&] { p->log_density(x, bad_sigma); }, "got -0.1");
-  expect_error<std::domain_error>([&] { p->evaluate(x, NAN, 1); }, "sigma must be");
-  expect_error<std::invalid_argument>([&] { p->evaluate(x, at::ones({4}, kDouble), 1); },
-                                      "sigma must have shape [5]; got [4]");
-  expect_error<std::invalid_argument>([&] { p->evaluate(x, 0.1, 4); }, "order must be 1, 2 or 3");
-  expect_error<std::invalid_argument>(
-      [&] {
-        p->evaluate(at::zeros({5, 3}, kDouble), 0.1, 1);
-      },
-      "x must have shape [any, 2]; got [5, 3]");
-  expect_error<std::invalid_argument>([&] { p->evaluate(x.to(at::kLong), level(1), 1); },
-                                      "x must be float32 or float64");
-  x[3][1] = NAN;
-  expect_error<std::domain_error>([&] { p->evaluate(x, 0.1, 1); }, "at row 3");
-  expect_error<std::domain_error>([&] { p->log_density(x, level(0.1)); }, "at row 3");
-}
-
 TEST(Checkerboard, HasNoScoreWithoutNoise) {
-  const auto p = make_planar("checkerboard");
+  const auto p = make_density("checkerboard");
   const at::Tensor x = at::zeros({2, 2}, kDouble);
   expect_error<std::domain_error>([&] { p->evaluate(x, 0.0, 1); }, "sigma must be positive; got 0");
   expect_error<std::domain_error>([&] { p->log_density(x, level(0)); }, "sigma must be positive");
 }
 
 TEST(Catalogue, NamesTheNearestOfAnUnknownName) {
-  expect_error<std::invalid_argument>([] { make_planar("two-moon"); },
+  expect_error<std::invalid_argument>([] { make_density("two-moon"); },
                                       "got \"two-moon\" (nearest: two-moons)");
   expect_error<std::domain_error>([] { two_moons(0.0); }, "noise must be positive");
   expect_error<std::domain_error>([] { rings(0.08, 0); }, "refinement must be >= 1; got 0");

@@ -256,23 +256,26 @@ TEST(JointStep, VariancePowerWeighsEachSampleByItsPosteriorVariance) {
 }
 
 // What a term of order 2 adds to the gradient of one head, for each unit of its weight.
-at::Tensor added(const Problem& p, const char* head, double objectives::LossOptions::*term,
-                 double weight) {
+using Weight = double& (*)(objectives::LossOptions&);
+at::Tensor added(const Problem& p, const char* head, Weight term, double weight) {
   objectives::LossOptions options;
   options.clip_norm = 1e30;
   EXPECT_EQ(ranges_of(p.model, p.parameters, head).size(), 1);
   accumulate_gradients(p.model, options, p.batch, p.parameters);
   const at::Tensor without = gradient_of(p.model, p.parameters, head).clone();
-  options.*term = weight;
+  term(options) = weight;
   accumulate_gradients(p.model, options, p.batch, p.parameters);
   return (gradient_of(p.model, p.parameters, head) - without) / weight;
 }
 
 TEST(JointStep, LeadingDirectionsMoveTheFactorAndTheLikelihoodTheDiagonal) {
   const Problem p = make_problem();
-  for (const auto& [term, moved, left] :
-       {std::tuple{&objectives::LossOptions::leading, "s2_factor", "s2_diagonal"},
-        std::tuple{&objectives::LossOptions::likelihood, "s2_diagonal", "s2_factor"}}) {
+  const Weight leading = [](objectives::LossOptions& o) -> double& { return o.leading; };
+  const Weight likelihood = [](objectives::LossOptions& o) -> double& {
+    return o.terms["likelihood"];
+  };
+  for (const auto& [term, moved, left] : {std::tuple{leading, "s2_factor", "s2_diagonal"},
+                                          std::tuple{likelihood, "s2_diagonal", "s2_factor"}}) {
     const at::Tensor one = added(p, moved, term, 1);
     EXPECT_GT(one.norm().item<double>(), 1e-4) << moved;
     EXPECT_LT((added(p, moved, term, 2) - one).norm().item<double>(),
