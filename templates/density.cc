@@ -47,10 +47,12 @@ class HeavyTails : public Distribution {
         (spread.sqrt() * points).unsqueeze(2).to(x.scalar_type()));
     if (order < 3) return jet;
     const at::Tensor skew = (rho * apart.pow(3)).sum(1).view({-1, 1, 1, 1});
-    const at::Tensor unit = at::eye(kDimensions, points.options()).expand({x.size(0), -1, -1});
+    const at::Tensor along =  // I ⊗ x
+        at::einsum("ij,bk->bijk", {at::eye(kDimensions, points.options()), points});
+    const at::Tensor cube = at::einsum("bi,bj,bk->bijk", {points, points, points});
     const at::Tensor third =
-        3 * spread.view({-1, 1, 1, 1}) * linalg::symmetrised_product(unit, points) -
-        skew * linalg::outer_cube(points);
+        spread.view({-1, 1, 1, 1}) * (along + along.transpose(1, 3) + along.transpose(2, 3)) -
+        skew * cube;
     jet.s3 = linalg::SymmetricTensor::from_dense(third.to(x.scalar_type()));
     return jet;
   }

@@ -142,7 +142,7 @@ TEST_P(Conformance, RowsAreIndependent) {
 // ∂ log p_sigma/∂ ln sigma = sigma² (tr s2 + |s1|²), the heat equation: integrated by Boole's rule
 // it leads from the density at a small sigma to that at a large one.
 TEST_P(Conformance, BlursAsHeatSpreads) {
-  constexpr double kFirst = 0.1, kStep = 0.06;
+  constexpr double kFirst = 0.1, kStep = 0.1;
   const at::Tensor clean = p->sample(4, random("heat"));
   const at::Tensor x = clean + kFirst * at::randn(clean.sizes(), random("heat noise"), kExact);
   const auto pieces =
