@@ -142,7 +142,7 @@ TEST_P(Conformance, RowsAreIndependent) {
 // ∂ log p_sigma/∂ ln sigma = sigma² (tr s2 + |s1|²), the heat equation: integrated by Boole's rule
 // it leads from the density at a small sigma to that at a large one.
 TEST_P(Conformance, BlursAsHeatSpreads) {
-  constexpr double kFirst = 0.1, kStep = 0.1;
+  constexpr double kFirst = 0.1, kStep = 0.06;
   const at::Tensor clean = p->sample(4, random("heat"));
   const at::Tensor x = clean + kFirst * at::randn(clean.sizes(), random("heat noise"), kExact);
   const auto pieces =
@@ -161,8 +161,8 @@ TEST_P(Conformance, BlursAsHeatSpreads) {
   const auto gap = [&](const at::Tensor& found) {
     return ((found - change).abs() / (1 + change.abs())).max().item<double>();
   };
-  EXPECT_LT(gap(integral), 1e-6);
-  EXPECT_GT(gap(1.0001 * integral), 1e-5);
+  EXPECT_LT(gap(integral), 1e-5);
+  EXPECT_GT(gap(1.001 * integral), 1e-4);
 }
 
 // Where sigma is about as large as the density is wide, its value at x is the mean of N(x; y,
