@@ -189,7 +189,7 @@ TEST_P(Conformance, IsTheMeanOverItsDraws) {
 
 // Stein's identities: E g u·s1 + u·∇g = 0 over draws with noise, for g = 1, u·s1 and sin(ω u·x),
 // along random directions u, and E |s1|² + tr s2 = 0. The largest of 13 means in standard errors;
-// five are passed by chance once in 130,000 densities.
+// five are passed by chance once in 130,000 calls.
 double stein_surprise(const Distribution& p, const at::Tensor& draws, double sigma,
                       at::Generator random) {
   constexpr int64_t kChunkRows = 1000;
