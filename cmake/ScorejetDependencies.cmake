@@ -36,23 +36,27 @@ if(SCOREJET_TORCH)
   endforeach()
 endif()
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(tomlplusplus REQUIRED)
-find_package(ZLIB REQUIRED)
-find_package(PNG REQUIRED)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
-add_library(libzip::zip ALIAS PkgConfig::libzip)
-pkg_check_modules(pangocairo REQUIRED IMPORTED_TARGET pangocairo)
-set_target_properties(PkgConfig::pangocairo PROPERTIES INTERFACE_COMPILE_OPTIONS "")  # -pthread:
-add_library(pango::cairo ALIAS PkgConfig::pangocairo)  # it keeps the precompiled header away
-find_path(CSV_INCLUDE csv.h REQUIRED)
-find_library(CSV_LIBRARY csv REQUIRED)
-add_library(csv::csv INTERFACE IMPORTED)
-set_target_properties(csv::csv PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${CSV_INCLUDE}
-  INTERFACE_LINK_LIBRARIES ${CSV_LIBRARY})
+if(SCOREJET_PYTHON)  # g++ and torch alone: torch has the headers of fmt
+  add_library(fmt::fmt INTERFACE IMPORTED)
+else()
+  find_package(fmt REQUIRED)
+  find_package(nlohmann_json REQUIRED)
+  find_package(tomlplusplus REQUIRED)
+  find_package(ZLIB REQUIRED)
+  find_package(PNG REQUIRED)
+  find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+  add_library(libzip::zip ALIAS PkgConfig::libzip)
+  pkg_check_modules(pangocairo REQUIRED IMPORTED_TARGET pangocairo)
+  set_target_properties(PkgConfig::pangocairo PROPERTIES INTERFACE_COMPILE_OPTIONS "")  # -pthread:
+  add_library(pango::cairo ALIAS PkgConfig::pangocairo)  # it keeps the precompiled header away
+  find_path(CSV_INCLUDE csv.h REQUIRED)
+  find_library(CSV_LIBRARY csv REQUIRED)
+  add_library(csv::csv INTERFACE IMPORTED)
+  set_target_properties(csv::csv PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${CSV_INCLUDE}
+    INTERFACE_LINK_LIBRARIES ${CSV_LIBRARY})
+endif()
 
 # Torch as one target of scorejet's own (the package's export carries it).
 if(NOT SCOREJET_AS_PACKAGE)

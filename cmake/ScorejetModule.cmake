@@ -1,10 +1,15 @@
 # scorejet_module(NAME [WING] FLOOR n WHAT "..." [PLAIN ALL | sources that do not use torch] [LINKS ...]
-#                 [PRIVATE_LINKS ...]): the static library scorejet_NAME of every source in src/NAME/;
-# a wing stands beside the library, in NAME/, and is not installed (NAME/**/*_bench.cc are programs).
+#                 [PRIVATE_LINKS ...] [FILES ALL | sources that read or write files] [FILE_LINKS ...]):
+# the static library scorejet_NAME of every source in src/NAME/; a wing stands beside the library, in
+# NAME/, and is not installed (NAME/**/*_bench.cc are programs). The core of the Python package
+# (SCOREJET_PYTHON) goes without FILES and what they link: files are Python's work there.
 # Sources that use torch share one precompiled header, built once in scorejet_pch, and are compiled a
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
 # which costs more than most sources do. So a name local to a file must be the only one of its folder.
 set(SCOREJET_WARNINGS -Wall -Wextra -Wconversion)
+if(SCOREJET_TORCH)
+  list(APPEND SCOREJET_WARNINGS -Wno-array-bounds)  # gcc 12 sees one where c10/util/intrusive_ptr.h has none
+endif()
 if(SCOREJET_WERROR)
   list(APPEND SCOREJET_WARNINGS -Werror)
 endif()
@@ -17,7 +22,10 @@ target_precompile_headers(scorejet_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake
 set_target_properties(scorejet_pch PROPERTIES POSITION_INDEPENDENT_CODE ON)
 
 function(scorejet_module name)
-  cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "PLAIN;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "WING" "FLOOR;WHAT" "PLAIN;LINKS;PRIVATE_LINKS;FILES;FILE_LINKS" ${ARGN})
+  if(SCOREJET_PYTHON AND ARG_FILES STREQUAL "ALL")
+    return()
+  endif()
   set(target scorejet_${name})
   set(folder ${PROJECT_SOURCE_DIR}/src/${name})
   if(ARG_WING)
@@ -25,6 +33,12 @@ function(scorejet_module name)
   endif()
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
   list(FILTER sources EXCLUDE REGEX "_bench\\.cc$")
+  if(SCOREJET_PYTHON)
+    list(TRANSFORM ARG_FILES PREPEND ${folder}/)
+    list(REMOVE_ITEM sources ${ARG_FILES})
+  else()
+    list(APPEND ARG_PRIVATE_LINKS ${ARG_FILE_LINKS})
+  endif()
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>

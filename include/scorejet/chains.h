@@ -42,6 +42,7 @@ struct ChainOptions {
   int64_t warmup = 0;       // steps before, not kept, in which an adjusted kernel adapts its ε
   int64_t thin = 1;         // every thin-th position is kept, besides the first
   uint64_t seed = 0;        // chain c draws by (seed, c) alone, however many run beside it
+  std::function<bool()> stop = nullptr;  // true: run_chains() ends after the step, with what it has
 };
 
 // What is carried from step to step. A run goes on from it bit for bit (stream_chains).

@@ -17,6 +17,7 @@ struct ComponentsOptions {
   int64_t max_iterations = 100;  // blocks of Jacobian products (without s2)
   bool direct = true;            // take s2 where the field has one; false: differentiate its s1
   int64_t max_points = 64;       // points traced at once, rows times vectors: bounds the memory
+  bool forward_only = false;     // for an s1 without a backward pass: differences of it (below)
 };
 
 struct Components {
@@ -26,6 +27,10 @@ struct Components {
   int64_t iterations = 0;   // Lanczos steps with s2, blocks without
   int64_t evaluations = 0;  // passes through the network a row: s1, and each J v and Jᵀ v
   bool converged = false;
+  // Of forward_only: ‖difference taken − one of twice the step‖ against the former, the largest
+  // over rows. The error of C v is a third of it where it is the step's, as much where it is
+  // rounding.
+  double difference_error = 0;
 };
 
 // The K leading eigenpairs of Cov[x | x̃] (of a region: of that block of it) at each x.
@@ -35,8 +40,9 @@ struct Components {
 // is: S is the symmetric matrix nearest to J, and what AutodiffField takes.
 // Cost without s2: to 1e-3, ten to twelve blocks of K vectors on MNIST and seventeen to nineteen on
 // CIFAR-10, a J v and a Jᵀ v for each vector; no D × D matrix.
-// Differences of the denoiser in place of J v, as Manor and Michaeli take them, cost one evaluation
-// a vector, but know J v to a few digits, and J is then not made symmetric: not offered.
+// forward_only, as Manor and Michaeli do: J v = (s1(x + h v) − s1(x − h v))/2h, h = 8 ε^⅓ σ with
+// the rounding ε of x's type, two evaluations a vector. J is known to a few digits and taken as
+// symmetric, so that a tolerance below 1e-2 is seldom met: what was reached is in `residual`.
 // Shapes: x [B, D]; sigma a scalar or [B]. Errors: std::invalid_argument for shapes, options, or an
 // s1 that autograd cannot differentiate (twice, for J v); std::domain_error for NaN. Not to
 // converge is returned. See: Manor, Michaeli 2024, algorithm 1.

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "scorejet/autodiff_field.h"
@@ -62,6 +63,82 @@ Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
           found.pairs.converged};
 }
 
+// J v for some vectors of every row by central differences of s1, and how far they can be trusted.
+class Differences {
+ public:
+  Differences(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
+              int64_t max_points)
+      : field_(field), x_(x), sigma_(sigma), max_points_(max_points) {
+    const double rounding = x.scalar_type() == at::kDouble ? 2.2e-16 : 1.2e-7;
+    step_ = 8 * std::cbrt(rounding) * sigma.view({-1, 1, 1});
+  }
+
+  // v [B, p, D] -> [B, p, D], float64.
+  at::Tensor apply(const at::Tensor& v) {
+    const int64_t most = std::max<int64_t>(1, max_points_ / (2 * x_.size(0)));
+    std::vector<at::Tensor> pieces;
+    for (int64_t first = 0; first < v.size(1); first += most) {
+      pieces.push_back(difference(v.narrow(1, first, std::min(most, v.size(1) - first)), 1));
+    }
+    const at::Tensor result = at::cat(pieces, 1);
+    if (error_ < 0) {
+      const at::Tensor one = result.narrow(1, 0, 1);
+      const at::Tensor apart = (one - difference(v.narrow(1, 0, 1), 2)).norm(2, {2});
+      error_ = (apart / one.norm(2, {2}).clamp_min(1e-300)).max().item<double>();
+    }
+    return result;
+  }
+  double error() const { return std::max(error_, 0.0); }
+
+ private:
+  at::Tensor difference(const at::Tensor& v, double factor) const {
+    const at::Tensor length = v.norm(2, {2}, true).clamp_min(1e-300);
+    const at::Tensor h = factor * step_.to(v.scalar_type());
+    const at::Tensor move = (h * v / length).to(x_.scalar_type());
+    const at::Tensor centre = x_.unsqueeze(1);
+    const at::Tensor points = at::cat({centre + move, centre - move}, 1);  // [B, 2p, D]
+    const at::Tensor levels = sigma_.repeat_interleave(points.size(1), 0);
+    const at::Tensor s1 =
+        field_.evaluate(points.flatten(0, 1), levels, 1).s1.to(at::kDouble).view(points.sizes());
+    const int64_t count = v.size(1);
+    return (s1.narrow(1, 0, count) - s1.narrow(1, count, count)) * (length / (2 * h));
+  }
+
+  const score::ScoreField& field_;
+  at::Tensor x_, sigma_, step_;
+  int64_t max_points_;
+  double error_ = -1;  // not known yet
+};
+
+Components from_differences(const score::ScoreField& field, const at::Tensor& x,
+                            const at::Tensor& sigma, const ComponentsOptions& options) {
+  at::NoGradGuard no_grad;
+  const int64_t rows = x.size(0), dim = x.size(1);
+  const bool region = options.indices.defined();
+  const at::Tensor indices = region ? options.indices.to(x.device()) : at::Tensor();
+  Differences jacobian(field, x, sigma, options.max_points);
+  const at::Tensor variance = sigma.to(at::kDouble).square().view({-1, 1, 1});
+  const auto covariance_times = [&](const at::Tensor& v) {
+    at::Tensor full = v;
+    if (region) {
+      full = at::zeros({rows, v.size(1), dim}, v.options()).index_copy(2, indices, v);
+    }
+    at::Tensor image = jacobian.apply(full);
+    if (region) image = image.index_select(2, indices);
+    return variance * (v + variance * image);
+  };
+  const linalg::BlockEigenPairs found = linalg::top_eigenpairs(
+      covariance_times, rows, region ? options.indices.numel() : dim, options.count, x.device(),
+      {.tolerance = options.tolerance, .max_iterations = options.max_iterations});
+  return {found.pairs.values.to(x.scalar_type()),
+          found.pairs.vectors.transpose(1, 2).to(x.scalar_type()).contiguous(),
+          found.pairs.residual,
+          found.iterations,
+          2 + 2 * found.pairs.steps,
+          found.pairs.converged,
+          jacobian.error()};
+}
+
 // All of `parts`, one after the other; counts and residuals are the largest.
 Components join(const std::vector<Components>& parts) {
   Components all = parts.front();
@@ -73,6 +150,7 @@ Components join(const std::vector<Components>& parts) {
     all.iterations = std::max(all.iterations, part.iterations);
     all.evaluations = std::max(all.evaluations, part.evaluations);
     all.converged = all.converged && part.converged;
+    all.difference_error = std::max(all.difference_error, part.difference_error);
   }
   all.values = at::cat(values);
   all.vectors = at::cat(vectors);
@@ -115,8 +193,9 @@ Components top_components(const score::ScoreField& field, const at::Tensor& x,
   const int64_t step = std::max<int64_t>(1, options.max_points / options.count);
   for (int64_t first = 0; first < x.size(0); first += step) {
     const int64_t count = std::min(step, x.size(0) - first);
-    parts.push_back(
-        from_jacobian(field, x.narrow(0, first, count), levels.narrow(0, first, count), options));
+    const at::Tensor rows = x.narrow(0, first, count), sigmas = levels.narrow(0, first, count);
+    parts.push_back(options.forward_only ? from_differences(field, rows, sigmas, options)
+                                         : from_jacobian(field, rows, sigmas, options));
   }
   return join(parts);
 }

@@ -105,6 +105,11 @@ ChainResult run_chains(const Target& target, const Kernel& kernel, const at::Ten
     if (result.chains.step == options.warmup + options.num_steps) break;
     advance(target, kernel, kernel_options, options, result.chains);
     if (observe) observe(result.chains);
+    if (options.stop && options.stop()) break;
+  }
+  if (kept.empty()) {  // stopped in the warm-up: where it was then
+    kept.push_back(result.chains.state.x.clone());
+    steps.push_back(result.chains.step - options.warmup);
   }
   result.positions = at::stack(kept, 1);
   result.steps = at::tensor(steps, at::TensorOptions(at::kLong));
