@@ -1,0 +1,120 @@
+"""A run's folder, from Python: its checkpoint and its configuration, and weights put back."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorejet._files import fail_file, read_json, read_safetensors, write_safetensors
+from scorejet._options import parse_description
+
+_FORMAT = "scorejet checkpoint 1"
+_NUMBERS = ("step", "seconds", "best_first", "best_second", "best_third")
+
+
+@dataclass
+class Checkpoint:
+    """A checkpoint taken apart: the options of its model, tensors by name, and its metadata."""
+
+    path: Path
+    options: dict[str, Any]
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        """Those of "weights", "ema" or "data", without that word."""
+        start = f"{name}/"
+        return {k[len(start) :]: t for k, t in self.tensors.items() if k.startswith(start)}
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run, where the checkpoint lies in one."""
+        return self.path.parent.parent
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Of a run's folder, or of a checkpoint's own file.
+
+    Raises
+    ------
+    FileNotFoundError : where there is none.
+    RuntimeError : naming the file, for one that is malformed or no checkpoint.
+    """
+    path = Path(path)
+    if path.is_dir():
+        run, path = path, path / "checkpoints" / "last.safetensors"
+        if not path.exists():
+            raise fail_file(run, "must be the folder of a run; checkpoints/last.safetensors is missing")
+    tensors, metadata = read_safetensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise fail_file(path, f'must be of format "{_FORMAT}"; got "{metadata.get("format")}"')
+    checkpoint = Checkpoint(path, parse_description(metadata, str(path)), tensors, metadata)
+    for name in ("mean", "variance"):
+        moment = tensors.get(f"data/{name}")
+        if moment is None or moment.shape != (checkpoint.options["dim"],):
+            got = "none" if moment is None else list(moment.shape)
+            raise fail_file(
+                path, f"data/{name} must have shape [{checkpoint.options['dim']}]; got {got}"
+            )
+    return checkpoint
+
+
+def read_config(path: Path) -> dict[str, dict[str, Any]]:
+    """The settings of a run's config.toml, by section; none where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise fail_file(path, f"must be TOML: {error}") from None
+
+
+def trained_range(config: dict[str, dict[str, Any]]) -> tuple[float, float] | None:
+    """The least and the largest noise level that a configuration trains on."""
+    noise = config.get("noise", {})
+    low, high = noise.get("sigma"), noise.get("sigma_max", 0)
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return None
+    return float(low), float(max(low, high))
+
+
+def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a model card says of a run, as JSON has it; files by their names, without folders."""
+    config = read_config(checkpoint.run / "config.toml")
+    for section, key in (("data", "name"), ("s1", "from")):
+        if isinstance(config.get(section, {}).get(key), str):
+            config[section][key] = Path(config[section][key]).name
+    config.get("data", {}).pop("dir", None)
+    training: dict[str, Any] = {"settings": config}
+    training.update(
+        {key: float(checkpoint.metadata[key]) for key in _NUMBERS if key in checkpoint.metadata}
+    )
+    calibration = checkpoint.run / "calibration.json"
+    if calibration.exists():
+        training["calibration"] = read_json(calibration)
+    return training
+
+
+def replace_weights(checkpoint: Checkpoint, weights: dict[str, Tensor]) -> None:
+    """Writes the checkpoint again with these as its weights and averaged weights.
+
+    Raises
+    ------
+    ValueError : for weights of other names or shapes, and for one that is not finite in float32.
+    """
+    where = "[scorejet.nets.save_run_weights]"
+    old = checkpoint.group("weights")
+    if {k: t.shape for k, t in old.items()} != {k: t.shape for k, t in weights.items()}:
+        raise ValueError(f"{where} net must have the parameters of {checkpoint.path}; got others")
+    tensors = dict(checkpoint.tensors)
+    for name, tensor in weights.items():
+        held = tensor.detach().to(device="cpu", dtype=torch.float32)
+        if not bool(torch.isfinite(held).all()):
+            raise ValueError(f"{where} net must have finite weights; got others in {name}")
+        tensors[f"weights/{name}"] = tensors[f"ema/{name}"] = held
+    write_safetensors(checkpoint.path, tensors, checkpoint.metadata)

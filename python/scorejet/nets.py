@@ -1,0 +1,332 @@
+"""Trained scores as plain PyTorch modules: no compiled part is needed here.
+
+`load` reads a run, `ScoreNet` is the model, `save_run_weights` puts weights trained further back.
+Change how raw network outputs become scores in ScoreNet, together with src/models/score_model.cc.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scorejet._given import GivenFirst, open_given_first
+from scorejet._layers import symmetric_index
+from scorejet._mlp import MLP
+from scorejet._options import complete_options, fail, load_state, make_network
+from scorejet._orders import SecondOrder, ThirdOrder
+from scorejet._pretrained import Pretrained
+from scorejet._runs import (
+    describe_training,
+    read_checkpoint,
+    read_config,
+    replace_weights,
+    trained_range,
+)
+from scorejet._unet import UNet
+
+__all__ = ["MLP", "ScoreNet", "SecondOrder", "ThirdOrder", "UNet", "load", "save_run_weights"]
+
+_VARIANCE_FLOOR = 1e-5
+_FACTOR_BOUND = 4.0
+_SOFTPLUS_ONE = 0.54132485  # ln(e - 1): softplus of it is 1
+_is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
+
+
+class ScoreNet(nn.Module, Pretrained):
+    """A network with its preconditioning: the scores of orders one to three of noisy data.
+
+    Called as a module it is a denoiser, net(x, sigma) = E[clean | x] = x + sigma^2 s1.
+
+    Parameters
+    ----------
+    options : what describes the model, as `net.options` and config.json hold it; those left out
+        have their defaults. `{"dim": 5}` or `{"image_shape": [1, 28, 28]}` is the least.
+    data_mean, data_variance : [D], of the training data; 0 and 1 where they are not given.
+    first : the s1 that the model was given; None where it learns one.
+    sigma_range : the least and the largest noise level that it was trained on, where known.
+    details : what a model card says of its training.
+
+    Attributes
+    ----------
+    options, sigma_range, details : as above.
+    sample_shape : of one sample: [D], or [C, H, W].
+    max_order : the highest order that it has.
+
+    Raises
+    ------
+    ValueError : naming the option, what it must be and what it is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = ScoreNet({"dim": 3, "width": 8, "rank": 2})
+    >>> x = torch.zeros(4, 3)
+    >>> net(x, 0.5).shape, net.second_order(x, 0.5).factor.shape
+    (torch.Size([4, 3]), torch.Size([4, 3, 2]))
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        data_mean: Tensor | None = None,
+        data_variance: Tensor | None = None,
+        first: GivenFirst | None = None,
+        *,
+        sigma_range: tuple[float, float] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = complete_options(options)
+        dim = self.options["dim"]
+        if (first is None) != (not self.options["s1"]):
+            got = "none" if first is None else "one"
+            raise fail("nets.ScoreNet", f"first must be given where s1 names one; got {got}")
+        self.sigma_range = sigma_range
+        self.details = dict(details or {})
+        self.sample_shape: list[int] = self.options["image_shape"] or [dim]
+        self.max_order = 1 + (self.options["s2"] != "none") + (self.options["s3"] != "none")
+        mean = torch.zeros(dim) if data_mean is None else data_mean
+        variance = torch.ones(dim) if data_variance is None else data_variance
+        for name, moment in (("data_mean", mean), ("data_variance", variance)):
+            if moment.shape != (dim,):
+                got = list(moment.shape)
+                raise fail("nets.ScoreNet", f"{name} must have shape [{dim}]; got {got}")
+            self.register_buffer(name, moment.detach().clone())
+        if not bool((variance > 0).all()):
+            raise fail("nets.ScoreNet", f"data_variance must be positive; got {variance.min()}")
+        index = symmetric_index(dim) if self.options["s3"] == "full" else None
+        self.register_buffer("third_index", index, persistent=False)
+        self.network = make_network(self.options)
+        self.first = first
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The denoised mean E[clean | x], of x's shape.
+
+        Parameters
+        ----------
+        x : [B, *sample_shape], noisy, in the units of the data, of the model's type and device.
+        sigma : its noise level, positive; one number, or one a sample, [B].
+
+        Raises
+        ------
+        ValueError : naming x or sigma, what it must be and what it is.
+        """
+        flat, level = self._inputs("forward", x, sigma)
+        noise = level.square()
+        if self.first is not None:
+            return (flat + noise * self.first(flat, level.squeeze(-1))).view(x.shape)
+        p = _Preconditioner(self, level)
+        raw = self.network.first_head(self._features(x, level, 1)[0])
+        kept = self.data_variance / (self.data_variance + noise)
+        mean = self.data_mean + kept * (flat - self.data_mean) + noise * p.unit * raw
+        return mean.view(x.shape)
+
+    def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """s1 = grad log p_sigma(x), of x's shape. Parameters and errors as of `forward`."""
+        flat, level = self._inputs("score", x, sigma)
+        if self.first is not None:
+            return self.first(flat, level.squeeze(-1)).view(x.shape)
+        p = _Preconditioner(self, level)
+        raw = self.network.first_head(self._features(x, level, 1)[0])
+        return (p.gaussian * (flat - self.data_mean) + p.unit * raw).view(x.shape)
+
+    def second_order(self, x: Tensor, sigma: float | Tensor) -> SecondOrder:
+        """s2, the Hessian of log p_sigma at x, over flat samples.
+
+        Parameters and errors as of `forward`; ValueError for a model without a second order.
+        """
+        self._require("second_order", 2)
+        _, level = self._inputs("second_order", x, sigma)
+        p = _Preconditioner(self, level)
+        diagonal, factor = self.network.second_head(self._features(x, level, 2)[1])
+        if self.options["s2"] == "full":
+            return SecondOrder(matrix=self._full(p, factor))
+        if self.options["s2"] == "diagonal":
+            raw = p.relative.square() * diagonal
+            if self.options["parameterisation"] == "psd":
+                raw = (1 - _VARIANCE_FLOOR) * F.elu(raw)
+            return SecondOrder(p.gaussian + p.scale.square() * raw)
+        if self.options["scale"] == "data":
+            factor = p.unit.unsqueeze(-1) * factor
+        else:
+            u = factor / math.sqrt(factor.shape[2])
+            factor = p.scale.unsqueeze(-1) * (u * (1 + (u / _FACTOR_BOUND).square()).rsqrt())
+        return SecondOrder(self._diagonal(p, diagonal), factor)
+
+    def third_order(self, x: Tensor, sigma: float | Tensor) -> ThirdOrder:
+        """s3, the third derivatives of log p_sigma at x, over flat samples.
+
+        Parameters and errors as of `forward`; ValueError for a model without a third order.
+        """
+        self._require("third_order", 3)
+        _, level = self._inputs("third_order", x, sigma)
+        p = _Preconditioner(self, level)
+        diagonal, weights, factor, entries = self.network.third_head(
+            self._features(x, level, 3)[2]
+        )
+        d = self.options["dim"]
+        if entries is not None:
+            t = entries.index_select(1, self.third_index).view(-1, d, d, d)
+            u = p.unit
+            return ThirdOrder(
+                tensor=t * u[:, :, None, None] * u[:, None, :, None] * u[:, None, None, :]
+            )
+        diagonal = p.unit.pow(3) * diagonal
+        if factor is None:
+            return ThirdOrder(diagonal)
+        direction = factor * (0.25 * d + factor.square().sum(1, keepdim=True)).rsqrt()
+        return ThirdOrder(diagonal, math.sqrt(d) * weights, p.unit.unsqueeze(-1) * direction)
+
+    def _full(self, p: _Preconditioner, factor: Tensor) -> Tensor:
+        m = p.relative.square().unsqueeze(-1) * factor / math.sqrt(self.options["dim"])
+        residual = m + m.transpose(1, 2)
+        if self.options["parameterisation"] == "psd":
+            residual = (1 - _VARIANCE_FLOOR) * (residual + m @ m.transpose(1, 2))
+        scaled = p.scale.unsqueeze(-1) * residual * p.scale.unsqueeze(1)
+        return torch.diag_embed(p.gaussian) + scaled
+
+    def _diagonal(self, p: _Preconditioner, raw: Tensor) -> Tensor:
+        if self.options["parameterisation"] == "free":
+            return p.gaussian + p.scale.square() * p.relative.square() * raw
+        floor = _VARIANCE_FLOOR * p.noise_variance
+        v = self.data_variance * F.softplus(raw + _SOFTPLUS_ONE) + floor
+        return -1 / (p.noise_variance + v)
+
+    def _features(self, x: Tensor, level: Tensor, order: int) -> list[Tensor]:
+        noise = level.square()
+        scaled = (x.flatten(1) - self.data_mean) * (self.data_variance + noise).rsqrt()
+        return self.network.features(scaled.view(x.shape), 0.25 * level.squeeze(-1).log(), order)
+
+    def _require(self, name: str, order: int) -> None:
+        if self.max_order < order:
+            got = f"one of order {self.max_order}"
+            raise fail(f"nets.ScoreNet.{name}", f"the model must have order {order}; got {got}")
+
+    def _inputs(self, name: str, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """x as [B, D] and sigma as [B, 1], checked."""
+        where, model = f"nets.ScoreNet.{name}", self.data_mean
+        if not isinstance(x, Tensor):
+            raise fail(where, f"x must be a tensor; got {type(x).__name__}")
+        if list(x.shape[1:]) != self.sample_shape or x.dim() < 2:
+            wanted = ", ".join(["B", *map(str, self.sample_shape)])
+            raise fail(where, f"x must have shape [{wanted}]; got {list(x.shape)}")
+        for what, of in (("dtype", x.dtype), ("device", x.device)):
+            if of != getattr(model, what):
+                raise fail(where, f"x must have the model's {what} {getattr(model, what)}; got {of}")
+        if not isinstance(sigma, Tensor):
+            if isinstance(sigma, bool) or not isinstance(sigma, Real):
+                got = type(sigma).__name__
+                raise fail(where, f"sigma must be a number or a tensor; got {got}")
+            if not 0 < sigma < math.inf:
+                raise fail(where, f"sigma must be positive and finite; got {sigma}")
+            level = torch.full((len(x), 1), float(sigma), dtype=x.dtype, device=x.device)
+        else:
+            level = _checked_levels(where, x, sigma)
+        if not _skips_values(x) and not bool(torch.isfinite(x).all()):
+            raise fail(where, "x must be finite; got NaN or infinities")
+        return x.flatten(1), level
+
+
+class _Preconditioner:
+    """What maps network outputs to scores at one sigma each, [B, D]; level [B, 1]."""
+
+    def __init__(self, net: ScoreNet, level: Tensor) -> None:
+        variance = net.data_variance
+        self.noise_variance = level.square()
+        total = variance + self.noise_variance
+        self.gaussian = -1 / total
+        self.scale = (variance / (self.noise_variance * total)).sqrt()
+        if net.options["scale"] == "noise":
+            self.relative = torch.ones_like(total)
+        else:
+            self.relative = (self.noise_variance / variance).sqrt()
+        self.unit = self.scale * self.relative
+
+
+def _checked_levels(where: str, x: Tensor, sigma: Tensor) -> Tensor:
+    if sigma.shape not in ((), x.shape[:1]):
+        raise fail(where, f"sigma must have shape [] or [{len(x)}]; got {list(sigma.shape)}")
+    if not sigma.dtype.is_floating_point:
+        raise fail(where, f"sigma must have a real dtype; got {sigma.dtype}")
+    if sigma.dim() > 0 and sigma.device != x.device:
+        raise fail(where, f"sigma must be on x's device {x.device}; got {sigma.device}")
+    level = sigma.to(x).expand(len(x)).unsqueeze(-1)
+    if not _skips_values(level) and not bool(((level > 0) & torch.isfinite(level)).all()):
+        raise fail(where, f"sigma must be positive and finite; got {float(level.min())}")
+    return level
+
+
+def _skips_values(tensor: Tensor) -> bool:
+    """Whether values cannot be looked at: while PyTorch compiles, traces or maps over a batch."""
+    if _is_compiling() or torch.jit.is_tracing() or tensor.is_meta:
+        return True
+    batched = getattr(torch._C, "_functorch", None)
+    return batched is not None and batched.is_batchedtensor(tensor)
+
+
+def load(
+    run: str | Path, weights: str = "ema", device: str | torch.device = "cpu"
+) -> ScoreNet:
+    """The model of a run, or of a checkpoint's file, ready to use and to train further.
+
+    Parameters
+    ----------
+    run : the run's folder, or a checkpoint.
+    weights : "ema", the averaged ones that the command uses, or "last", those of the last step.
+    device : where to put it.
+
+    Raises
+    ------
+    FileNotFoundError, RuntimeError : naming the file, what it must hold and what it holds.
+    """
+    groups = {"ema": "ema", "last": "weights"}
+    if weights not in groups:
+        raise fail("nets.load", f'weights must be ema or last; got "{weights}"')
+    checkpoint = read_checkpoint(run)
+    net = ScoreNet(
+        checkpoint.options,
+        checkpoint.tensors["data/mean"],
+        checkpoint.tensors["data/variance"],
+        open_given_first(checkpoint.options, checkpoint.run / "s1.pt"),
+        sigma_range=trained_range(read_config(checkpoint.run / "config.toml")),
+        details=describe_training(checkpoint),
+    )
+    group = groups[weights]
+    load_state(net.network, checkpoint.group(group), str(checkpoint.path), f"{group}/")
+    return net.to(device)
+
+
+def save_run_weights(net: ScoreNet, run: str | Path) -> None:
+    """Puts a net's weights into the checkpoint of the run that it was loaded from.
+
+    The command then uses them: they become both the weights and the averaged weights. All else is
+    kept, the step and Adam's moments too: `scorejet train --resume` goes on from these weights with
+    the moments of the run's own last step, which fade within some 1 / (1 - beta) steps. The
+    checkpoint is replaced whole or not at all. A calibration.json is no longer of this model: make
+    it again with `scorejet calibrate`.
+
+    Raises
+    ------
+    ValueError : for a net of other options, data moments or parameters than the run's, or with
+        weights that are not finite.
+    FileNotFoundError, RuntimeError : as of `load`.
+    """
+    where = "nets.save_run_weights"
+    checkpoint = read_checkpoint(run)
+    for key, expected in checkpoint.options.items():
+        if net.options[key] != expected:
+            got = json.dumps(net.options[key])
+            raise fail(where, f"net must have {key} {json.dumps(expected)}, as the run; got {got}")
+    for name, moment in checkpoint.group("data").items():
+        own = getattr(net, f"data_{name}").detach().cpu().to(moment.dtype)
+        if not torch.equal(own, moment):
+            raise fail(where, f"net must have the data_{name} of the run; got another")
+    replace_weights(checkpoint, dict(net.network.named_parameters()))
