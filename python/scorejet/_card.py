@@ -72,7 +72,11 @@ def _levels(net: Any) -> str:
 
 def _data(net: Any, data: str, shape: str) -> str:
     mean, variance = net.data_mean.float(), net.data_variance.float()
-    values = "0 to 1" if net.options["image_shape"] else "those of the table it was trained on"
+    values = "that of the training data"
+    if data in _DATASETS:
+        values = "0 to 1"
+    elif net.options["image_shape"]:
+        values += ": 0 to 1 where its images had 8 bits"
     return (
         "## Data\n\n"
         f"| data | {data} |\n|---|---|\n"
@@ -89,20 +93,24 @@ def _training(net: Any, settings: dict[str, Any], dtype: str) -> str:
     count = sum(p.numel() for p in net.network.parameters())
     steps = f"{int(net.details['step'])} steps" if "step" in net.details else "steps not recorded"
     text = f"## Training\n\n{count:,} parameters, kept in {dtype}; {steps}"
-    if "seconds" in net.details:
-        text += f" in {net.details['seconds']:.0f} s"
+    if isinstance(net.details.get("seconds"), float):
+        text += f" in {net.details['seconds']:.1f} s"
     text += ".\n"
     if not settings:
         return text
     lines = []
     for section, values in settings.items():
         lines.append(f"[{section}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     settings_text = "\n".join(lines)
     return (
         f"{text}\n```sh\nscorejet train config.toml --out RUN\n```\n\n"
         f"with config.toml:\n\n```toml\n{settings_text}\n```\n"
     )
+
+
+def _toml(value: Any) -> str:
+    return value if value in ("inf", "-inf", "nan") else json.dumps(value, ensure_ascii=False)
 
 
 def _figures(calibration: list[dict[str, Any]]) -> str:

@@ -103,9 +103,9 @@ def write_safetensors(
     for key in wide_first:
         end = position + flat[key].numel() * flat[key].element_size()
         header[key] = {
-            "data_offsets": [position, end],
             "dtype": _NAMES[flat[key].dtype],
             "shape": list(tensors[key].shape),
+            "data_offsets": [position, end],
         }
         position = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from scorejet._files import fail_file
 
+_jit: Any = torch.jit
+
 
 class GivenFirst(nn.Module):
     """s1 of a TorchScript file with forward(x) or forward(x, sigma): frozen, differentiable in x.
@@ -31,7 +33,7 @@ class GivenFirst(nn.Module):
         self._open()
 
     def _open(self) -> None:
-        script = torch.jit.load(io.BytesIO(self.data), map_location="cpu").eval()
+        script = _jit.load(io.BytesIO(self.data), map_location="cpu").eval()
         for tensor in [*script.parameters(), *script.buffers()]:
             tensor.requires_grad_(False)
             if tensor.dtype in (torch.float16, torch.bfloat16):
@@ -41,7 +43,7 @@ class GivenFirst(nn.Module):
 
     def _apply(self, move: Callable[..., Any], *rest: Any) -> GivenFirst:
         self._script[0]._apply(move)
-        super()._apply(move, *rest)
+        super()._apply(move, *rest)  # type: ignore[no-untyped-call]
         return self
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -51,9 +53,9 @@ class GivenFirst(nn.Module):
         arguments = [x.reshape(-1, *self.shape).to(dtype, copy=True)]
         if self.takes_sigma:
             arguments.append(sigma.to(dtype, copy=True).contiguous())
-        with torch.jit.optimized_execution(False):
-            output = script(*arguments)
-        output = output.reshape(x.shape).to(x.dtype)
+        with _jit.optimized_execution(False):
+            returned = script(*arguments)
+        output: Tensor = returned.reshape(x.shape).to(x.dtype)
         if self.predicts == "clean":
             return (output - x) / sigma.square().unsqueeze(-1)
         return output if self.predicts == "score" else -output / sigma.unsqueeze(-1)
@@ -62,7 +64,7 @@ class GivenFirst(nn.Module):
         return {key: value for key, value in self.__dict__.items() if key != "_script"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._open()
 
 

@@ -20,12 +20,11 @@ class NoiseEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, noise: Tensor) -> Tensor:
-        frequencies = torch.exp2(
-            torch.arange(_FREQUENCIES, dtype=noise.dtype, device=noise.device)
-        )
+        frequencies = torch.exp2(torch.arange(_FREQUENCIES, dtype=noise.dtype, device=noise.device))
         angles = noise.unsqueeze(-1) * frequencies
         waves = torch.cat([angles.sin(), angles.cos()], -1)
-        return F.silu(self.second(F.silu(self.first(waves))))
+        hidden: Tensor = self.second(F.silu(self.first(waves)))
+        return F.silu(hidden)
 
 
 class ResidualBlock(nn.Module):
@@ -46,7 +45,8 @@ class ResidualBlock(nn.Module):
         if self.condition is not None and condition is not None:
             gain, shift = self.condition(condition)[:, :, None, None].chunk(2, 1)
             h = torch.addcmul(shift, h, 1 + gain)
-        return x + self.second(F.silu(h))
+        change: Tensor = self.second(F.silu(h))
+        return x + change
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:

@@ -28,7 +28,7 @@ class MLPTrunk(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         condition = self.embedding(noise)
-        h = self.input(x)
+        h: Tensor = self.input(x)
         for i in range(self.depth):
             layer, shift = getattr(self, f"layer{i}"), getattr(self, f"condition{i}")
             h = h + layer(F.silu(h + shift(condition)))
@@ -54,6 +54,16 @@ class MLP(nn.Module):
     >>> features[0].shape
     torch.Size([4, 8])
     """
+
+    s1: nn.Linear | None
+    s2_trunk: MLPTrunk | None
+    s2_diagonal: nn.Linear | None
+    s2_factor: nn.Linear | None
+    s3_trunk: MLPTrunk | None
+    s3_diagonal: nn.Linear | None
+    s3_weights: nn.Linear | None
+    s3_factor: nn.Linear | None
+    s3_entries: nn.Linear | None
 
     def __init__(
         self,
@@ -108,7 +118,7 @@ class MLP(nn.Module):
 
     def features(self, x: Tensor, noise: Tensor, order: int) -> list[Tensor]:
         """Those of every order up to `order`: x [B, D] of unit variance, noise [B], ln(sigma)/4."""
-        first = self.trunk(x, noise)
+        first: Tensor = self.trunk(x, noise)
         if order == 1:
             return [first]
         second = first
@@ -124,31 +134,32 @@ class MLP(nn.Module):
 
     def first_head(self, features: Tensor) -> Tensor:
         """[B, D]"""
-        return self.s1(features)
+        assert self.s1 is not None, "s1 is given, not learned"
+        result: Tensor = self.s1(features)
+        return result
 
-    def second_head(self, features: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The diagonal [B, D] and the factor [B, D, rank] or, for "full", [B, D, D]."""
-        diagonal = factor = None
+    def second_head(self, features: Tensor) -> dict[str, Tensor]:
+        """ "diagonal" [B, D] and "factor", [B, D, rank] or for "full" [B, D, D]: those there are."""
+        outputs: dict[str, Tensor] = {}
         if self.s2_diagonal is not None:
-            diagonal = self.s2_diagonal(features)
+            outputs["diagonal"] = self.s2_diagonal(features)
         if self.s2_factor is not None:
             scale = 4 / math.sqrt(self.width)
-            factor = F.linear(
-                scale * features, self.s2_factor.weight, scale * self.s2_factor.bias
-            ).view(-1, self.dim, self.columns)
-        return diagonal, factor
+            weight, bias = self.s2_factor.weight, scale * self.s2_factor.bias
+            factor = F.linear(scale * features, weight, bias)
+            outputs["factor"] = factor.view(-1, self.dim, self.columns)
+        return outputs
 
-    def third_head(
-        self, features: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        """Diagonal [B, D], weights [B, r], factor [B, D, r]; or entries i <= k <= l alone."""
+    def third_head(self, features: Tensor) -> dict[str, Tensor]:
+        """ "diagonal" [B, D], "weights" [B, r], "factor" [B, D, r]; or "entries", i <= k <= l."""
         if self.s3_entries is not None:
-            return None, None, None, self.s3_entries(features)
-        diagonal = self.s3_diagonal(features)
-        if self.s3_factor is None:
-            return diagonal, None, None, None
-        factor = self.s3_factor(features).view(-1, self.dim, self.s3_rank)
-        return diagonal, self.s3_weights(features), factor, None
+            return {"entries": self.s3_entries(features)}
+        assert self.s3_diagonal is not None, "there is no third order"
+        outputs: dict[str, Tensor] = {"diagonal": self.s3_diagonal(features)}
+        if self.s3_factor is not None and self.s3_weights is not None:
+            outputs["weights"] = self.s3_weights(features)
+            outputs["factor"] = self.s3_factor(features).view(-1, self.dim, self.s3_rank)
+        return outputs
 
 
 def _start_sparse(layer: nn.Linear) -> None:

@@ -97,7 +97,9 @@ def _check_structure(options: Mapping[str, Any], where: str) -> None:
     if s2 == "low_rank" and options["rank"] > dim:
         raise fail(where, f"rank must be at most D = {dim}; got {options['rank']}")
     if s2 == "none" and (s3 != "none" or options["s1"]):
-        raise fail(where, "s2 must be diagonal, low_rank or full with an s3 or a given s1; got none")
+        raise fail(
+            where, "s2 must be diagonal, low_rank or full with an s3 or a given s1; got none"
+        )
     if options["network"] == "mlp":
         return
     if not options["image_shape"]:
@@ -184,5 +186,7 @@ def load_state(module: nn.Module, tensors: Mapping[str, Any], source: str, prefi
             raise RuntimeError(f"[scorejet] {source} must hold {wanted} of floats; got {got}")
     extra = sorted(set(tensors) - set(state))
     if extra:
-        raise RuntimeError(f"[scorejet] {source} must hold this model alone; got {prefix}{extra[0]}")
+        raise RuntimeError(
+            f"[scorejet] {source} must hold this model alone; got {prefix}{extra[0]}"
+        )
     module.load_state_dict({name: tensors[name].to(target.dtype) for name, target in state.items()})

@@ -72,3 +72,12 @@ class ThirdOrder:
             return dense
         weighed = self.weights.unsqueeze(1) * self.factor
         return dense + torch.einsum("nij,nkj,nlj->nikl", weighed, self.factor, self.factor)
+
+
+@dataclass
+class Jet:
+    """All orders at once: `s1` of x's shape, `s2` and `s3` where they were asked for."""
+
+    s1: Tensor
+    s2: SecondOrder | None = None
+    s3: ThirdOrder | None = None

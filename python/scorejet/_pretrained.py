@@ -14,35 +14,45 @@ from scorejet._card import model_card
 from scorejet._files import fail_file, read_json, read_safetensors, write_file, write_safetensors
 from scorejet._given import open_given_first
 from scorejet._options import fail, load_state
+from scorejet._runs import check_details
 
 _FORMAT = "scorejet network 1"
 _TYPES = {"float32": torch.float32, "float16": torch.float16}
 
+
+class _Folders:
+    """What is used of huggingface_hub's mixin, for folders alone."""
+
+    def save_pretrained(self, save_directory: str | Path, **hub: Any) -> None:
+        if hub:
+            named = ", ".join(sorted(hub))
+            raise fail("nets.ScoreNet.save_pretrained", f"{named} needs huggingface_hub")
+        self._save_pretrained(Path(save_directory))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **choices: Any) -> Any:
+        if not Path(name).is_dir():
+            raise fail(
+                "nets.ScoreNet.from_pretrained",
+                f"name must be a folder where huggingface_hub is missing; got {name}",
+            )
+        return cls._from_pretrained(model_id=str(name), **choices)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **choices: Any) -> Any:
+        raise NotImplementedError
+
+
 try:
-    from huggingface_hub import PyTorchModelHubMixin as _Hub
+    from huggingface_hub import PyTorchModelHubMixin as _Base  # type: ignore
 except ImportError:
-
-    class _Hub:  # type: ignore[no-redef]
-        """What is used of huggingface_hub's mixin, for folders alone."""
-
-        def save_pretrained(self, save_directory: str | Path, **hub: Any) -> None:
-            if hub:
-                named = ", ".join(sorted(hub))
-                raise fail("nets.ScoreNet.save_pretrained", f"{named} needs huggingface_hub")
-            self._save_pretrained(Path(save_directory))
-
-        @classmethod
-        def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **hub: Any) -> Any:
-            if hub or not Path(pretrained_model_name_or_path).is_dir():
-                raise fail(
-                    "nets.ScoreNet.from_pretrained",
-                    "a name on the hub needs huggingface_hub, which is not here; got "
-                    f"{pretrained_model_name_or_path}, no folder",
-                )
-            return cls._from_pretrained(model_id=str(pretrained_model_name_or_path))
+    _Base = _Folders
 
 
-class Pretrained(_Hub):
+class Pretrained(_Base):  # type: ignore[misc]
     """save_pretrained and from_pretrained of a ScoreNet."""
 
     def save_pretrained(
@@ -165,6 +175,7 @@ def read_pretrained(kind: Any, folder: Path) -> Any:
     details = config.get("details") or {}
     if not isinstance(options, dict) or not isinstance(details, dict):
         raise fail_file(source, "model and details must be JSON objects")
+    check_details(details, source)
     numbers = levels is None or isinstance(levels, list) and len(levels) == 2
     if not numbers or not all(isinstance(level, int | float) for level in levels or []):
         raise fail_file(source, f"sigma_range must be two numbers or null; got {levels}")

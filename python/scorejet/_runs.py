@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         run, path = path, path / "checkpoints" / "last.safetensors"
         if not path.exists():
-            raise fail_file(run, "must be the folder of a run; checkpoints/last.safetensors is missing")
+            raise fail_file(
+                run, "must be the folder of a run; checkpoints/last.safetensors is missing"
+            )
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
         raise fail_file(path, f'must be of format "{_FORMAT}"; got "{metadata.get("format")}"')
@@ -69,9 +72,12 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise fail_file(path, f"must be TOML: {error}") from None
+    if not all(isinstance(section, dict) for section in config.values()):
+        raise fail_file(path, "must hold sections of settings alone")
+    return config
 
 
 def trained_range(config: dict[str, dict[str, Any]]) -> tuple[float, float] | None:
@@ -90,14 +96,57 @@ def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
         if isinstance(config.get(section, {}).get(key), str):
             config[section][key] = Path(config[section][key]).name
     config.get("data", {}).pop("dir", None)
-    training: dict[str, Any] = {"settings": config}
-    training.update(
-        {key: float(checkpoint.metadata[key]) for key in _NUMBERS if key in checkpoint.metadata}
-    )
+    details: dict[str, Any] = {
+        "settings": {
+            section: {key: _plain(value) for key, value in values.items()}
+            for section, values in config.items()
+        }
+    }
+    for key in _NUMBERS:
+        if key in checkpoint.metadata:
+            details[key] = _number(checkpoint, key)
     calibration = checkpoint.run / "calibration.json"
     if calibration.exists():
-        training["calibration"] = read_json(calibration)
-    return training
+        details["calibration"] = read_json(calibration)
+        check_details(details, calibration)
+    return details
+
+
+def check_details(details: dict[str, Any], source: Path) -> None:
+    """Refuses details that a model card cannot be written from."""
+    calibration, settings = details.get("calibration", []), details.get("settings", {})
+    good = isinstance(calibration, list)
+    for entry in calibration if good else []:
+        good = good and isinstance(entry, dict) and _is_fitted(entry)
+    if not good:
+        raise fail_file(source, "must hold the calibration that scorejet calibrate wrote")
+    if not isinstance(settings, dict) or not all(isinstance(v, dict) for v in settings.values()):
+        raise fail_file(source, "settings must be sections of settings")
+
+
+def _is_fitted(entry: dict[str, Any]) -> bool:
+    lists = [entry.get("levels")]
+    for kind in ("raw", "calibrated"):
+        lists.append(entry[kind].get("coverage") if isinstance(entry.get(kind), dict) else None)
+    sizes = {len(numbers) if isinstance(numbers, list) else -1 for numbers in lists}
+    if len(sizes) != 1 or -1 in sizes:
+        return False
+    numbers = [entry.get("sigma"), entry.get("temperature")]
+    numbers += [number for several in lists for number in several or []]
+    return all(isinstance(number, int | float) for number in numbers)
+
+
+def _number(checkpoint: Checkpoint, key: str) -> Any:
+    text = checkpoint.metadata[key]
+    try:
+        return int(text) if key == "step" else _plain(float(text))
+    except ValueError:
+        raise fail_file(checkpoint.path, f'metadata {key} must be a number; got "{text}"') from None
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinities: they become texts."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def replace_weights(checkpoint: Checkpoint, weights: dict[str, Tensor]) -> None:

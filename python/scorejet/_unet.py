@@ -47,8 +47,8 @@ class UNetTrunk(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         condition = self.embedding(noise)
-        h = self.input(x)
-        skips = []
+        h: Tensor = self.input(x)
+        skips: list[Tensor] = []
         for level in range(self.levels - 1):
             h = self._run(f"down{level}", self.blocks, h, condition)
             skips.append(h)
@@ -83,6 +83,16 @@ class UNet(nn.Module):
     >>> net.first_head(net.features(torch.zeros(2, 1, 8, 8), torch.zeros(2), 1)[0]).shape
     torch.Size([2, 64])
     """
+
+    s1: nn.Conv2d | None
+    s2_trunk: UNetTrunk | None
+    s2_diagonal: nn.Conv2d | None
+    s2_maps: nn.Conv2d | None
+    s3_trunk: UNetTrunk | None
+    s3_diagonal: nn.Conv2d | None
+    s3_weights: nn.Linear | None
+    s3_block: ResidualBlock | None
+    s3_factor: nn.Conv2d | None
 
     def __init__(
         self,
@@ -146,7 +156,7 @@ class UNet(nn.Module):
     def features(self, x: Tensor, noise: Tensor, order: int) -> list[Tensor]:
         """Those of every order up to `order`: x [B, C, H, W] of unit variance, noise [B]."""
         folded = F.pixel_unshuffle(x, self.patch)
-        first = self.trunk(folded, noise)
+        first: Tensor = self.trunk(folded, noise)
         result = [first]
         for trunk in (self.s2_trunk, self.s3_trunk)[: order - 1]:
             result.append(first if trunk is None else trunk(folded, noise))
@@ -154,31 +164,35 @@ class UNet(nn.Module):
 
     def first_head(self, features: Tensor) -> Tensor:
         """[B, D]"""
+        assert self.s1 is not None, "s1 is given, not learned"
         return self._unfold(self.s1(features))
 
-    def second_head(self, features: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The diagonal [B, D] and the factor [B, D, rank]."""
+    def second_head(self, features: Tensor) -> dict[str, Tensor]:
+        """ "diagonal" [B, D] and, for "low_rank", "factor" [B, D, rank]."""
         if self.s2_diagonal is not None:
-            return self._unfold(self.s2_diagonal(features)), None
+            return {"diagonal": self._unfold(self.s2_diagonal(features))}
+        assert self.s2_maps is not None, "there is no second order"
         maps = self.s2_maps(features)
         cells = self.s2_shrink(features)
         coarse = F.silu(self.s2_block(cells + self.s2_place(self._waves(cells))))
         gain = self.s2_gain(coarse.mean((2, 3))).exp()
         mixing = self.s2_mixing(coarse * gain[:, :, None, None])
         factor = _mixed_maps(mixing, maps[:, self.folded :], self.rank, self.patch)
-        return self._unfold(maps[:, : self.folded]), factor.flatten(2).transpose(1, 2)
+        return {
+            "diagonal": self._unfold(maps[:, : self.folded]),
+            "factor": factor.flatten(2).transpose(1, 2),
+        }
 
-    def third_head(
-        self, features: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        """Diagonal [B, D], weights [B, r], factor [B, D, r]; the last, entries, never."""
-        diagonal = self._unfold(self.s3_diagonal(features))
-        if self.s3_factor is None:
-            return diagonal, None, None, None
-        weights = self.s3_weights(features.mean((2, 3)))
+    def third_head(self, features: Tensor) -> dict[str, Tensor]:
+        """ "diagonal" [B, D] and, for "low_rank", "weights" [B, r] and "factor" [B, D, r]."""
+        assert self.s3_diagonal is not None, "there is no third order"
+        outputs = {"diagonal": self._unfold(self.s3_diagonal(features))}
+        if self.s3_weights is None or self.s3_block is None or self.s3_factor is None:
+            return outputs
+        outputs["weights"] = self.s3_weights(features.mean((2, 3)))
         columns = self._unfold(self.s3_factor(self.s3_block(features)))
-        factor = columns.view(len(columns), self.s3_rank, -1).transpose(1, 2)
-        return diagonal, weights, factor, None
+        outputs["factor"] = columns.view(len(columns), self.s3_rank, -1).transpose(1, 2)
+        return outputs
 
     def _unfold(self, maps: Tensor) -> Tensor:
         return F.pixel_shuffle(maps, self.patch).flatten(1)
@@ -189,13 +203,15 @@ class UNet(nn.Module):
         [1, waves^2, h, w]
         """
         trained = [(size // self.patch + 1) // 2 for size in self.image_shape[1:]]
-        like = {"dtype": cells.dtype, "device": cells.device}
-        number = torch.arange(_WAVES, **like).unsqueeze(-1)
+
+        def count(size: int) -> Tensor:
+            return torch.arange(size, dtype=cells.dtype, device=cells.device)
 
         def along(size: int, whole: int) -> Tensor:
-            return torch.cos(number * (math.pi * ((torch.arange(size, **like) + 0.5) / whole)))
+            at = math.pi * ((count(size) + 0.5) / whole)
+            return torch.cos(count(_WAVES).unsqueeze(-1) * at)
 
-        rows, columns = (along(*pair) for pair in zip(cells.shape[2:], trained))
+        rows, columns = (along(*pair) for pair in zip(cells.shape[2:], trained, strict=True))
         waves = rows[:, None, :, None] * columns[None, :, None, :]
         return waves.reshape(1, _WAVES * _WAVES, *cells.shape[2:])
 
@@ -212,4 +228,6 @@ def _mixed_maps(coefficients: Tensor, maps: Tensor, columns: int, patch: int) ->
         coefficients, size=(height, width), mode="bilinear", align_corners=False
     ).view(batch, shared, columns, height, width)
     values = maps.reshape(batch, shared, -1, height, width)
-    return F.pixel_shuffle(torch.einsum("nckhw,ncshw->nkshw", between, values), patch)
+    mixed = torch.einsum("nckhw,ncshw->nkshw", between, values)
+    pixels = F.pixel_shuffle(mixed.flatten(1, 2), patch)
+    return pixels.reshape(batch, columns, -1, *pixels.shape[2:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from scorejet._given import GivenFirst, open_given_first
 from scorejet._layers import symmetric_index
 from scorejet._mlp import MLP
 from scorejet._options import complete_options, fail, load_state, make_network
-from scorejet._orders import SecondOrder, ThirdOrder
+from scorejet._orders import Jet, SecondOrder, ThirdOrder
 from scorejet._pretrained import Pretrained
 from scorejet._runs import (
     describe_training,
@@ -32,12 +32,25 @@ from scorejet._runs import (
 )
 from scorejet._unet import UNet
 
-__all__ = ["MLP", "ScoreNet", "SecondOrder", "ThirdOrder", "UNet", "load", "save_run_weights"]
+__all__ = [
+    "MLP",
+    "Jet",
+    "ScoreNet",
+    "SecondOrder",
+    "ThirdOrder",
+    "UNet",
+    "load",
+    "save_run_weights",
+]
 
 _VARIANCE_FLOOR = 1e-5
 _FACTOR_BOUND = 4.0
 _SOFTPLUS_ONE = 0.54132485  # ln(e - 1): softplus of it is 1
 _is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
+_is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore
+_is_transformed = getattr(
+    getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", lambda tensor: False
+)
 
 
 class ScoreNet(nn.Module, Pretrained):
@@ -73,6 +86,10 @@ class ScoreNet(nn.Module, Pretrained):
     (torch.Size([4, 3]), torch.Size([4, 3, 2]))
     """
 
+    data_mean: Tensor
+    data_variance: Tensor
+    third_index: Tensor
+
     def __init__(
         self,
         options: Mapping[str, Any],
@@ -97,8 +114,8 @@ class ScoreNet(nn.Module, Pretrained):
         variance = torch.ones(dim) if data_variance is None else data_variance
         for name, moment in (("data_mean", mean), ("data_variance", variance)):
             if moment.shape != (dim,):
-                got = list(moment.shape)
-                raise fail("nets.ScoreNet", f"{name} must have shape [{dim}]; got {got}")
+                found = list(moment.shape)
+                raise fail("nets.ScoreNet", f"{name} must have shape [{dim}]; got {found}")
             self.register_buffer(name, moment.detach().clone())
         if not bool((variance > 0).all()):
             raise fail("nets.ScoreNet", f"data_variance must be positive; got {variance.min()}")
@@ -122,7 +139,7 @@ class ScoreNet(nn.Module, Pretrained):
         flat, level = self._inputs("forward", x, sigma)
         noise = level.square()
         if self.first is not None:
-            return (flat + noise * self.first(flat, level.squeeze(-1))).view(x.shape)
+            return (flat + noise * self._given(flat, level)).view(x.shape)
         p = _Preconditioner(self, level)
         raw = self.network.first_head(self._features(x, level, 1)[0])
         kept = self.data_variance / (self.data_variance + noise)
@@ -133,10 +150,9 @@ class ScoreNet(nn.Module, Pretrained):
         """s1 = grad log p_sigma(x), of x's shape. Parameters and errors as of `forward`."""
         flat, level = self._inputs("score", x, sigma)
         if self.first is not None:
-            return self.first(flat, level.squeeze(-1)).view(x.shape)
-        p = _Preconditioner(self, level)
-        raw = self.network.first_head(self._features(x, level, 1)[0])
-        return (p.gaussian * (flat - self.data_mean) + p.unit * raw).view(x.shape)
+            return self._given(flat, level).view(x.shape)
+        features = self._features(x, level, 1)[0]
+        return self._first(_Preconditioner(self, level), features, flat, level).view(x.shape)
 
     def second_order(self, x: Tensor, sigma: float | Tensor) -> SecondOrder:
         """s2, the Hessian of log p_sigma at x, over flat samples.
@@ -145,21 +161,7 @@ class ScoreNet(nn.Module, Pretrained):
         """
         self._require("second_order", 2)
         _, level = self._inputs("second_order", x, sigma)
-        p = _Preconditioner(self, level)
-        diagonal, factor = self.network.second_head(self._features(x, level, 2)[1])
-        if self.options["s2"] == "full":
-            return SecondOrder(matrix=self._full(p, factor))
-        if self.options["s2"] == "diagonal":
-            raw = p.relative.square() * diagonal
-            if self.options["parameterisation"] == "psd":
-                raw = (1 - _VARIANCE_FLOOR) * F.elu(raw)
-            return SecondOrder(p.gaussian + p.scale.square() * raw)
-        if self.options["scale"] == "data":
-            factor = p.unit.unsqueeze(-1) * factor
-        else:
-            u = factor / math.sqrt(factor.shape[2])
-            factor = p.scale.unsqueeze(-1) * (u * (1 + (u / _FACTOR_BOUND).square()).rsqrt())
-        return SecondOrder(self._diagonal(p, diagonal), factor)
+        return self._second(_Preconditioner(self, level), self._features(x, level, 2)[1])
 
     def third_order(self, x: Tensor, sigma: float | Tensor) -> ThirdOrder:
         """s3, the third derivatives of log p_sigma at x, over flat samples.
@@ -168,22 +170,63 @@ class ScoreNet(nn.Module, Pretrained):
         """
         self._require("third_order", 3)
         _, level = self._inputs("third_order", x, sigma)
-        p = _Preconditioner(self, level)
-        diagonal, weights, factor, entries = self.network.third_head(
-            self._features(x, level, 3)[2]
-        )
-        d = self.options["dim"]
-        if entries is not None:
-            t = entries.index_select(1, self.third_index).view(-1, d, d, d)
+        return self._third(_Preconditioner(self, level), self._features(x, level, 3)[2])
+
+    def jet(self, x: Tensor, sigma: float | Tensor, order: int | None = None) -> Jet:
+        """All orders up to `order` (None: all that the model has) for one pass of the network.
+
+        Parameters and errors as of `forward`; ValueError for an order that the model lacks.
+        """
+        order = self.max_order if order is None else order
+        self._require("jet", order)
+        flat, level = self._inputs("jet", x, sigma)
+        p, features = _Preconditioner(self, level), self._features(x, level, order)
+        s1 = self._first(p, features[0], flat, level).view(x.shape)
+        s2 = self._second(p, features[1]) if order > 1 else None
+        return Jet(s1, s2, self._third(p, features[2]) if order > 2 else None)
+
+    def _first(self, p: _Preconditioner, features: Tensor, flat: Tensor, level: Tensor) -> Tensor:
+        if self.first is not None:
+            return self._given(flat, level)
+        raw = self.network.first_head(features)
+        return p.gaussian * (flat - self.data_mean) + p.unit * raw
+
+    def _given(self, flat: Tensor, level: Tensor) -> Tensor:
+        assert self.first is not None
+        s1: Tensor = self.first(flat, level.squeeze(-1))
+        return s1
+
+    def _second(self, p: _Preconditioner, features: Tensor) -> SecondOrder:
+        raw = self.network.second_head(features)
+        if self.options["s2"] == "full":
+            return SecondOrder(matrix=self._full(p, raw["factor"]))
+        if self.options["s2"] == "diagonal":
+            diagonal = p.relative.square() * raw["diagonal"]
+            if self.options["parameterisation"] == "psd":
+                diagonal = (1 - _VARIANCE_FLOOR) * F.elu(diagonal)
+            return SecondOrder(p.gaussian + p.scale.square() * diagonal)
+        if self.options["scale"] == "data":
+            factor = p.unit.unsqueeze(-1) * raw["factor"]
+        else:
+            u = raw["factor"] / math.sqrt(raw["factor"].shape[2])
+            bounded = u * (1 + (u / _FACTOR_BOUND).square()).rsqrt()
+            factor = p.scale.unsqueeze(-1) * bounded
+        return SecondOrder(self._diagonal(p, raw["diagonal"]), factor)
+
+    def _third(self, p: _Preconditioner, features: Tensor) -> ThirdOrder:
+        raw, d = self.network.third_head(features), self.options["dim"]
+        if "entries" in raw:
+            t = raw["entries"].index_select(1, self.third_index).view(-1, d, d, d)
             u = p.unit
-            return ThirdOrder(
-                tensor=t * u[:, :, None, None] * u[:, None, :, None] * u[:, None, None, :]
-            )
-        diagonal = p.unit.pow(3) * diagonal
-        if factor is None:
+            scaled = t * u[:, :, None, None] * u[:, None, :, None] * u[:, None, None, :]
+            return ThirdOrder(tensor=scaled)
+        diagonal = p.unit.pow(3) * raw["diagonal"]
+        if "factor" not in raw:
             return ThirdOrder(diagonal)
-        direction = factor * (0.25 * d + factor.square().sum(1, keepdim=True)).rsqrt()
-        return ThirdOrder(diagonal, math.sqrt(d) * weights, p.unit.unsqueeze(-1) * direction)
+        sizes = raw["factor"].square().sum(1, keepdim=True)
+        direction = raw["factor"] * (0.25 * d + sizes).rsqrt()
+        weights: Tensor = math.sqrt(d) * raw["weights"]
+        return ThirdOrder(diagonal, weights, p.unit.unsqueeze(-1) * direction)
 
     def _full(self, p: _Preconditioner, factor: Tensor) -> Tensor:
         m = p.relative.square().unsqueeze(-1) * factor / math.sqrt(self.options["dim"])
@@ -206,21 +249,23 @@ class ScoreNet(nn.Module, Pretrained):
         return self.network.features(scaled.view(x.shape), 0.25 * level.squeeze(-1).log(), order)
 
     def _require(self, name: str, order: int) -> None:
-        if self.max_order < order:
-            got = f"one of order {self.max_order}"
-            raise fail(f"nets.ScoreNet.{name}", f"the model must have order {order}; got {got}")
+        if not 1 <= order <= self.max_order:
+            wanted = f"lie between 1 and {self.max_order}, what this model was trained for"
+            raise fail(f"nets.ScoreNet.{name}", f"order must {wanted}; got {order}")
 
     def _inputs(self, name: str, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """x as [B, D] and sigma as [B, 1], checked."""
         where, model = f"nets.ScoreNet.{name}", self.data_mean
         if not isinstance(x, Tensor):
             raise fail(where, f"x must be a tensor; got {type(x).__name__}")
-        if list(x.shape[1:]) != self.sample_shape or x.dim() < 2:
+        if x.dim() < 2 or list(x.shape[1:]) != self.sample_shape:
             wanted = ", ".join(["B", *map(str, self.sample_shape)])
             raise fail(where, f"x must have shape [{wanted}]; got {list(x.shape)}")
         for what, of in (("dtype", x.dtype), ("device", x.device)):
             if of != getattr(model, what):
-                raise fail(where, f"x must have the model's {what} {getattr(model, what)}; got {of}")
+                raise fail(
+                    where, f"x must have the model's {what} {getattr(model, what)}; got {of}"
+                )
         if not isinstance(sigma, Tensor):
             if isinstance(sigma, bool) or not isinstance(sigma, Real):
                 got = type(sigma).__name__
@@ -259,22 +304,22 @@ def _checked_levels(where: str, x: Tensor, sigma: Tensor) -> Tensor:
     if sigma.dim() > 0 and sigma.device != x.device:
         raise fail(where, f"sigma must be on x's device {x.device}; got {sigma.device}")
     level = sigma.to(x).expand(len(x)).unsqueeze(-1)
-    if not _skips_values(level) and not bool(((level > 0) & torch.isfinite(level)).all()):
-        raise fail(where, f"sigma must be positive and finite; got {float(level.min())}")
+    if not _skips_values(level):
+        good = (level > 0) & torch.isfinite(level)
+        if not bool(good.all()):
+            got = float(level[~good][0])
+            raise fail(where, f"sigma must be positive and finite; got {got:g}")
     return level
 
 
 def _skips_values(tensor: Tensor) -> bool:
-    """Whether values cannot be looked at: while PyTorch compiles, traces or maps over a batch."""
-    if _is_compiling() or torch.jit.is_tracing() or tensor.is_meta:
+    """Whether values cannot be looked at: while PyTorch compiles or traces, in its transforms."""
+    if _is_compiling() or _is_tracing() or tensor.is_meta:
         return True
-    batched = getattr(torch._C, "_functorch", None)
-    return batched is not None and batched.is_batchedtensor(tensor)
+    return _is_transformed(tensor)
 
 
-def load(
-    run: str | Path, weights: str = "ema", device: str | torch.device = "cpu"
-) -> ScoreNet:
+def load(run: str | Path, weights: str = "ema", device: str | torch.device = "cpu") -> ScoreNet:
     """The model of a run, or of a checkpoint's file, ready to use and to train further.
 
     Parameters
@@ -309,8 +354,8 @@ def save_run_weights(net: ScoreNet, run: str | Path) -> None:
 
     The command then uses them: they become both the weights and the averaged weights. All else is
     kept, the step and Adam's moments too: `scorejet train --resume` goes on from these weights with
-    the moments of the run's own last step, which fade within some 1 / (1 - beta) steps. The
-    checkpoint is replaced whole or not at all. A calibration.json is no longer of this model: make
+    the moments of the run's own last step, which fade over some thousand steps. The checkpoint is
+    replaced whole or not at all. A calibration.json is no longer of this model: make
     it again with `scorejet calibrate`.
 
     Raises
