@@ -11,6 +11,7 @@ _DATASETS = {
     "cifar10": "uoft-cs/cifar10",
 }
 
+_NETWORKS = {"mlp": "An MLP", "unet": "A U-Net"}
 _ORDERS = ("the score s1", "its Hessian s2", "the third derivatives s3")
 
 _USE = """## Use
@@ -23,8 +24,8 @@ mean = net(x, sigma)  # E[clean | x]; x [B, {shape}], sigma a number or [B]
 s1 = net.score(x, sigma)
 {second}```
 
-`model.safetensors` holds the state dict of that module, which is plain PyTorch; `config.json`
-holds its options.
+`model.safetensors` holds the state dict of that module, which is plain PyTorch, and `config.json`
+its options. `safetensors.torch.load_file("model.safetensors")` reads it without scorejet.
 """
 
 
@@ -38,11 +39,12 @@ def model_card(net: Any, dtype: str, license: str) -> str:
     use = _USE.format(
         folder="FOLDER", shape=", ".join(map(str, net.sample_shape)), second=second + third
     )
-    learned = " and ".join(_ORDERS[: net.max_order])
+    orders = _ORDERS[: net.max_order]
+    learned = " and ".join([", ".join(orders[:-1]), orders[-1]] if len(orders) > 1 else orders)
     parts = [
         _front_matter(data, license),
-        f"# {data}: scores of noisy data\n\nA {net.options['network']} that gives {learned} of "
-        f"log p_sigma, the density of {data} with Gaussian noise of standard deviation sigma, "
+        f"# {data}: scores of noisy data\n\n{_NETWORKS[net.options['network']]} that gives "
+        f"{learned} of log p_sigma, the density of {data} with Gaussian noise of standard deviation sigma, "
         "trained by denoising with scorejet. The scores give the posterior of the clean sample: "
         "its mean is x + sigma^2 s1"
         + (", its covariance sigma^2 I + sigma^4 s2.\n" if net.max_order > 1 else ".\n"),
@@ -98,9 +100,9 @@ def _training(net: Any, settings: dict[str, Any], dtype: str) -> str:
     text += ".\n"
     if not settings:
         return text
-    lines = []
+    lines: list[str] = []
     for section, values in settings.items():
-        lines.append(f"[{section}]")
+        lines += [""] * bool(lines) + [f"[{section}]"]
         lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     settings_text = "\n".join(lines)
     return (

@@ -139,7 +139,7 @@ class MLP(nn.Module):
         return result
 
     def second_head(self, features: Tensor) -> dict[str, Tensor]:
-        """ "diagonal" [B, D] and "factor", [B, D, rank] or for "full" [B, D, D]: those there are."""
+        """The "diagonal" [B, D], the "factor" [B, D, rank] or, for "full", [B, D, D]."""
         outputs: dict[str, Tensor] = {}
         if self.s2_diagonal is not None:
             outputs["diagonal"] = self.s2_diagonal(features)
@@ -151,7 +151,7 @@ class MLP(nn.Module):
         return outputs
 
     def third_head(self, features: Tensor) -> dict[str, Tensor]:
-        """ "diagonal" [B, D], "weights" [B, r], "factor" [B, D, r]; or "entries", i <= k <= l."""
+        """The "diagonal" [B, D], "weights" [B, r], "factor" [B, D, r]; or for "full" "entries"."""
         if self.s3_entries is not None:
             return {"entries": self.s3_entries(features)}
         assert self.s3_diagonal is not None, "there is no third order"

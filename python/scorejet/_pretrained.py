@@ -33,17 +33,11 @@ class _Folders:
         raise NotImplementedError
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **choices: Any) -> Any:
-        if not Path(name).is_dir():
-            raise fail(
-                "nets.ScoreNet.from_pretrained",
-                f"name must be a folder where huggingface_hub is missing; got {name}",
-            )
-        return cls._from_pretrained(model_id=str(name), **choices)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **choices: Any) -> Any:
-        raise NotImplementedError
+    def from_pretrained(cls, name: str, **hub: Any) -> Any:
+        raise fail(
+            "nets.ScoreNet.from_pretrained",
+            f"folder must be one where huggingface_hub is missing; got {name}",
+        )
 
 
 try:
@@ -90,33 +84,49 @@ class Pretrained(_Base):  # type: ignore[misc]
         write_pretrained(self, Path(save_directory), **getattr(self, "_export", {}))
 
     @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, *, map_location: str | torch.device = "cpu", **hub: Any
+    ) -> Any:
+        """The model of a folder that save_pretrained wrote, in float32.
+
+        Parameters
+        ----------
+        folder : or, where huggingface_hub is there, a name on the hub.
+        map_location : where to put the model.
+        hub : further arguments of huggingface_hub's mixin.
+
+        Raises
+        ------
+        FileNotFoundError, RuntimeError : naming the file, what it must hold and what it holds.
+        """
+        if Path(folder).is_dir():
+            return read_pretrained(cls, Path(folder)).to(map_location)
+        return super().from_pretrained(str(folder), map_location=map_location, **hub)
+
+    @classmethod
     def _from_pretrained(
         cls,
         *,
         model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
         map_location: str | torch.device = "cpu",
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
         **_: Any,
     ) -> Any:
-        folder = Path(model_id)
-        if not folder.is_dir():
-            from huggingface_hub import snapshot_download
+        from huggingface_hub import snapshot_download
 
-            folder = Path(
-                snapshot_download(
-                    model_id,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
-            )
-        return read_pretrained(cls, folder).to(map_location)
+        folder = snapshot_download(
+            model_id,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return read_pretrained(cls, Path(folder)).to(map_location)
 
 
 def write_pretrained(
@@ -160,12 +170,7 @@ def _narrowed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def read_pretrained(kind: Any, folder: Path) -> Any:
-    """The model of a folder, in float32.
-
-    Raises
-    ------
-    FileNotFoundError, RuntimeError : naming the file, what it must hold and what it holds.
-    """
+    """The model of a folder, of class `kind`."""
     source = folder / "config.json"
     config = read_json(source)
     if not isinstance(config, dict) or config.get("format") != _FORMAT:

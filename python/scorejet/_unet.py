@@ -168,7 +168,7 @@ class UNet(nn.Module):
         return self._unfold(self.s1(features))
 
     def second_head(self, features: Tensor) -> dict[str, Tensor]:
-        """ "diagonal" [B, D] and, for "low_rank", "factor" [B, D, rank]."""
+        """The "diagonal" [B, D] and, for "low_rank", "factor" [B, D, rank]."""
         if self.s2_diagonal is not None:
             return {"diagonal": self._unfold(self.s2_diagonal(features))}
         assert self.s2_maps is not None, "there is no second order"
@@ -184,14 +184,14 @@ class UNet(nn.Module):
         }
 
     def third_head(self, features: Tensor) -> dict[str, Tensor]:
-        """ "diagonal" [B, D] and, for "low_rank", "weights" [B, r] and "factor" [B, D, r]."""
+        """The "diagonal" [B, D] and, for "low_rank", "weights" [B, r] and "factor" [B, D, r]."""
         assert self.s3_diagonal is not None, "there is no third order"
         outputs = {"diagonal": self._unfold(self.s3_diagonal(features))}
         if self.s3_weights is None or self.s3_block is None or self.s3_factor is None:
             return outputs
         outputs["weights"] = self.s3_weights(features.mean((2, 3)))
         columns = self._unfold(self.s3_factor(self.s3_block(features)))
-        outputs["factor"] = columns.view(len(columns), self.s3_rank, -1).transpose(1, 2)
+        outputs["factor"] = columns.view(columns.shape[0], self.s3_rank, -1).transpose(1, 2)
         return outputs
 
     def _unfold(self, maps: Tensor) -> Tensor:

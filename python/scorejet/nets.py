@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from numbers import Real
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scorejet._checks import check_arguments
 from scorejet._given import GivenFirst, open_given_first
 from scorejet._layers import symmetric_index
 from scorejet._mlp import MLP
@@ -46,11 +46,6 @@ __all__ = [
 _VARIANCE_FLOOR = 1e-5
 _FACTOR_BOUND = 4.0
 _SOFTPLUS_ONE = 0.54132485  # ln(e - 1): softplus of it is 1
-_is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
-_is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore
-_is_transformed = getattr(
-    getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", lambda tensor: False
-)
 
 
 class ScoreNet(nn.Module, Pretrained):
@@ -255,28 +250,12 @@ class ScoreNet(nn.Module, Pretrained):
 
     def _inputs(self, name: str, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """x as [B, D] and sigma as [B, 1], checked."""
-        where, model = f"nets.ScoreNet.{name}", self.data_mean
-        if not isinstance(x, Tensor):
-            raise fail(where, f"x must be a tensor; got {type(x).__name__}")
-        if x.dim() < 2 or list(x.shape[1:]) != self.sample_shape:
-            wanted = ", ".join(["B", *map(str, self.sample_shape)])
-            raise fail(where, f"x must have shape [{wanted}]; got {list(x.shape)}")
-        for what, of in (("dtype", x.dtype), ("device", x.device)):
-            if of != getattr(model, what):
-                raise fail(
-                    where, f"x must have the model's {what} {getattr(model, what)}; got {of}"
-                )
-        if not isinstance(sigma, Tensor):
-            if isinstance(sigma, bool) or not isinstance(sigma, Real):
-                got = type(sigma).__name__
-                raise fail(where, f"sigma must be a number or a tensor; got {got}")
-            if not 0 < sigma < math.inf:
-                raise fail(where, f"sigma must be positive and finite; got {sigma}")
-            level = torch.full((len(x), 1), float(sigma), dtype=x.dtype, device=x.device)
+        check_arguments(f"nets.ScoreNet.{name}", x, sigma, self.sample_shape, self.data_mean)
+        count = x.shape[0]
+        if isinstance(sigma, Tensor):
+            level = sigma.to(x).expand(count).unsqueeze(-1)
         else:
-            level = _checked_levels(where, x, sigma)
-        if not _skips_values(x) and not bool(torch.isfinite(x).all()):
-            raise fail(where, "x must be finite; got NaN or infinities")
+            level = torch.full((count, 1), float(sigma), dtype=x.dtype, device=x.device)
         return x.flatten(1), level
 
 
@@ -294,29 +273,6 @@ class _Preconditioner:
         else:
             self.relative = (self.noise_variance / variance).sqrt()
         self.unit = self.scale * self.relative
-
-
-def _checked_levels(where: str, x: Tensor, sigma: Tensor) -> Tensor:
-    if sigma.shape not in ((), x.shape[:1]):
-        raise fail(where, f"sigma must have shape [] or [{len(x)}]; got {list(sigma.shape)}")
-    if not sigma.dtype.is_floating_point:
-        raise fail(where, f"sigma must have a real dtype; got {sigma.dtype}")
-    if sigma.dim() > 0 and sigma.device != x.device:
-        raise fail(where, f"sigma must be on x's device {x.device}; got {sigma.device}")
-    level = sigma.to(x).expand(len(x)).unsqueeze(-1)
-    if not _skips_values(level):
-        good = (level > 0) & torch.isfinite(level)
-        if not bool(good.all()):
-            got = float(level[~good][0])
-            raise fail(where, f"sigma must be positive and finite; got {got:g}")
-    return level
-
-
-def _skips_values(tensor: Tensor) -> bool:
-    """Whether values cannot be looked at: while PyTorch compiles or traces, in its transforms."""
-    if _is_compiling() or _is_tracing() or tensor.is_meta:
-        return True
-    return _is_transformed(tensor)
 
 
 def load(run: str | Path, weights: str = "ema", device: str | torch.device = "cpu") -> ScoreNet:

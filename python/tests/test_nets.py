@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import hashlib
 import json
 import pickle
@@ -14,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from conftest import GOLDEN
-from scorejet import nets
+
+from scorejet import _mlp, _unet, nets
 from scorejet._files import read_safetensors, write_safetensors
 
 TOLERANCE = 1e-6  # largest difference over largest size
@@ -432,6 +433,41 @@ def test_the_safetensors_library_reads_an_export(tmp_path):
     assert all(torch.equal(theirs[k], v) for k, v in net.state_dict().items())
 
 
+def test_the_hub_is_pushed_what_is_saved(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub.hub_mixin")
+    pushed = {}
+
+    class Api:
+        def __init__(self, **_):
+            pass
+
+        def create_repo(self, **_):
+            return type("Repository", (), {"repo_id": "someone/some"})
+
+        def upload_folder(self, folder_path, **_):
+            pushed.update({p.name: p.read_bytes() for p in Path(folder_path).iterdir()})
+
+    monkeypatch.setattr(hub, "HfApi", Api)
+    net = nets.load(GOLDEN / "mlp_low_rank")
+    choices = {"dtype": "float16", "license": "mit", "push_to_hub": True}
+    net.save_pretrained(tmp_path / "some", repo_id="someone/some", **choices)
+    assert pushed == {p.name: p.read_bytes() for p in (tmp_path / "some").iterdir()}
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: tmp_path / "some")
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "some/config.json"))
+    assert nets.ScoreNet.from_pretrained("someone/some").options == net.options
+
+
+def test_a_name_of_the_hub_is_refused_without_it(tmp_path, monkeypatch):
+    if nets.ScoreNet.__mro__[-2].__name__ != "_Folders":
+        pytest.skip("huggingface_hub is here")
+    with pytest.raises(
+        ValueError, match="folder must be one where huggingface_hub is missing; got"
+    ):
+        nets.ScoreNet.from_pretrained("someone/some")
+    with pytest.raises(ValueError, match="push_to_hub needs huggingface_hub"):
+        nets.load(GOLDEN / "mlp_low_rank").save_pretrained(tmp_path, push_to_hub=True)
+
+
 def test_float16_that_cannot_hold_a_weight_is_refused(tmp_path):
     net = nets.load(GOLDEN / "mlp_low_rank")
     with torch.no_grad():
@@ -562,7 +598,7 @@ X = torch.zeros(2, 5)
         (torch.zeros(5), 0.3, r"x must have shape \[B, 5\]; got \[5\]"),
         (np.zeros((2, 5)), 0.3, "x must be a tensor; got ndarray"),
         (X.double(), 0.3, "x must have the model's dtype torch.float32; got torch.float64"),
-        (X.to("meta"), 0.3, "x must have the model's device cpu; got meta"),
+        (X.to("meta"), 0.3, "x must be on the model's device cpu; got meta"),
         (X * float("nan"), 0.3, "x must be finite; got NaN or infinities"),
         (X + float("inf"), 0.3, "x must be finite; got NaN or infinities"),
         (X, 0.0, "sigma must be positive and finite; got 0.0"),
@@ -583,6 +619,12 @@ def test_arguments_that_do_not_fit_are_refused_in_one_line(x, sigma, message):
         assert "\n" not in str(error.value)
 
 
+def test_the_examples_of_the_docs_run():
+    for module in (nets, _mlp, _unet):
+        result = doctest.testmod(module)
+        assert result.attempted > 0 and result.failed == 0, module.__name__
+
+
 def test_an_order_that_a_model_lacks_is_refused():
     net = nets.load(GOLDEN / "mlp_low_rank")
     for call in (net.third_order, lambda x, s: net.jet(x, s, 3)):
@@ -599,7 +641,10 @@ def test_an_order_that_a_model_lacks_is_refused():
         ({"dim": 5, "rank": 6}, "rank must be at most D = 5; got 6"),
         ({"dim": 5, "s2": "none", "s3": "diagonal"}, "s2 must be diagonal, .*; got none"),
         ({"dim": 5, "scale": "both"}, 'scale must be noise or data; got "both"'),
-        ({"dim": 5, "rank": 2, "network": "unet"}, r"image_shape must be \[C, H, W\] for a unet; got vectors"),
+        (
+            {"dim": 5, "rank": 2, "network": "unet"},
+            r"image_shape must be \[C, H, W\] for a unet; got vectors",
+        ),
         ({"image_shape": [1, 6, 8], "rank": 2}, "multiples of .* = 4; got 6 x 8"),
         ({"image_shape": [1, 8, 8], "s2": "full"}, "network must be mlp where s2 or s3 is full"),
         ({"image_shape": [8, 8]}, r"image_shape must be \[C, H, W\] of 64 numbers; got \[8, 8\]"),
