@@ -44,9 +44,9 @@ def model_card(net: Any, dtype: str, license: str) -> str:
     parts = [
         _front_matter(data, license),
         f"# {data}: scores of noisy data\n\n{_NETWORKS[net.options['network']]} that gives "
-        f"{learned} of log p_sigma, the density of {data} with Gaussian noise of standard deviation sigma, "
-        "trained by denoising with scorejet. The scores give the posterior of the clean sample: "
-        "its mean is x + sigma^2 s1"
+        f"{learned} of log p_sigma, the density of {data} with Gaussian noise of standard "
+        "deviation sigma, trained by denoising with scorejet. The scores give the posterior of the "
+        "clean sample: its mean is x + sigma^2 s1"
         + (", its covariance sigma^2 I + sigma^4 s2.\n" if net.max_order > 1 else ".\n"),
         use,
         _data(net, data, shape),

@@ -1,18 +1,38 @@
-"""The command beside which the Python nets are tested, and runs that it trains."""
+"""The command beside which the Python nets are tested, data for it and runs that it trains."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-sys.path.insert(0, str(ROOT / "python"))
+PACKAGE = Path(__file__).resolve().parents[1] / "scorejet"
+
+
+def find_package() -> None:
+    """The installed package, or the one beside this, or its nets alone, which need no build."""
+    try:
+        importlib.import_module("scorejet.nets")
+        return
+    except ImportError:
+        sys.path.insert(0, str(PACKAGE.parent))
+    try:
+        importlib.import_module("scorejet.nets")
+    except ImportError:
+        package = types.ModuleType("scorejet")
+        package.__path__ = [str(PACKAGE)]
+        sys.modules["scorejet"] = package
+
+
+find_package()
+from net_runs import GOLDEN, train  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +72,18 @@ def data(tmp_path_factory) -> Path:
         (folder / f"{name}.npy").write_bytes((GOLDEN / f"{name}.npy").read_bytes())
     (folder / "config.toml").write_text("")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_run(command, data, tmp_path_factory):
+    """A run of a configuration, trained once; a copy of its own for each caller."""
+    folder, made = tmp_path_factory.mktemp("runs"), []
+
+    def make(name: str, out: Path) -> Path:
+        if name not in made:
+            train(command, data, name, folder / name)
+            made.append(name)
+        shutil.copytree(folder / name, out)
+        return out
+
+    return make
