@@ -38,6 +38,8 @@ def check_arguments(where: str, x: Any, sigma: Any, shape: list[int], model: Ten
     if x.dim() < 2 or list(x.shape[1:]) != shape:
         wanted = ", ".join(["B", *map(str, shape)])
         raise fail(where, f"x must have shape [{wanted}]; got {list(x.shape)}")
+    if x.shape[0] == 0:
+        raise fail(where, f"x must hold at least one sample; got {list(x.shape)}")
     if x.dtype != model.dtype:
         raise fail(where, f"x must have the model's dtype {model.dtype}; got {x.dtype}")
     if x.device != model.device:
@@ -46,7 +48,7 @@ def check_arguments(where: str, x: Any, sigma: Any, shape: list[int], model: Ten
         _check_levels(where, x, sigma)
     elif isinstance(sigma, bool) or not isinstance(sigma, Real):
         raise fail(where, f"sigma must be a number or a tensor; got {type(sigma).__name__}")
-    elif not 0 < float(sigma) < math.inf:
+    elif not _is_compiling() and not 0 < float(sigma) < math.inf:
         raise fail(where, f"sigma must be positive and finite; got {sigma}")
     if _has_values(x) and not bool(torch.isfinite(x).all()):
         raise fail(where, "x must be finite; got NaN or infinities")

@@ -255,7 +255,7 @@ class ScoreNet(nn.Module, Pretrained):
         if isinstance(sigma, Tensor):
             level = sigma.to(x).expand(count).unsqueeze(-1)
         else:
-            level = torch.full((count, 1), float(sigma), dtype=x.dtype, device=x.device)
+            level = x.new_ones(count, 1) * sigma
         return x.flatten(1), level
 
 

@@ -25,6 +25,8 @@ from net_runs import (
 
 from scorejet import _mlp, _unet, nets
 
+X = torch.zeros(2, 5)
+
 
 @pytest.mark.parametrize("name", GOLDEN_RUNS)
 def test_golden_runs_give_the_scores_that_they_gave(name):
@@ -112,10 +114,9 @@ def test_a_given_s1_is_copied_and_moved_with_its_net(command, make_run, tmp_path
         nets.load(tmp_path / "run")
 
 
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="this torch has no torch.compile")
 @pytest.mark.parametrize("name", ["mlp_third", "unet_low_rank"])
 def test_compiled_nets_give_the_same(name):
-    if not hasattr(torch, "compile"):
-        pytest.skip("this torch has no torch.compile")
     net = nets.load(GOLDEN / name)
     x, sigma = points(net, points_file(name)), torch.tensor(0.3)
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
@@ -124,6 +125,30 @@ def test_compiled_nets_give_the_same(name):
     torch.testing.assert_close(
         second(x, sigma).factor, net.second_order(x, sigma).factor, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="this torch has no torch.compile")
+def test_another_noise_level_compiles_no_new_net():
+    net, graphs = nets.load(GOLDEN / "mlp_low_rank"), []
+    torch._dynamo.reset()
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(net, backend=count, fullgraph=True)
+    for sigma in (0.1, 0.2, 0.3, 0.4, 0.5):
+        torch.testing.assert_close(compiled(X + 1, sigma), net(X + 1, sigma))
+    assert len(graphs) <= 2
+
+
+def test_an_exported_program_gives_the_same_for_every_batch():
+    export = pytest.importorskip("torch.export")
+    net = nets.load(GOLDEN / "unet_low_rank")
+    x, batch = points(net, GOLDEN / "disc_points.npy"), export.Dim("batch")
+    sizes = {"x": {0: batch}, "sigma": {0: batch}}
+    program = export.export(net, (x, torch.full((3,), 0.3)), dynamic_shapes=sizes).module()
+    torch.testing.assert_close(program(x[:2], torch.full((2,), 0.4)), net(x[:2], 0.4))
 
 
 @pytest.mark.parametrize("name", ["mlp_third", "unet_low_rank"])
@@ -153,14 +178,12 @@ def test_values_are_not_looked_at_inside_transforms():
     torch.testing.assert_close(forward, func.vmap(func.jacrev(alone))(x), rtol=1e-4, atol=1e-4)
 
 
-X = torch.zeros(2, 5)
-
-
 @pytest.mark.parametrize(
     "x, sigma, message",
     [
         (torch.zeros(2, 4), 0.3, r"x must have shape \[B, 5\]; got \[2, 4\]"),
         (torch.zeros(5), 0.3, r"x must have shape \[B, 5\]; got \[5\]"),
+        (X[:0], 0.3, r"x must hold at least one sample; got \[0, 5\]"),
         (np.zeros((2, 5)), 0.3, "x must be a tensor; got ndarray"),
         (X.double(), 0.3, "x must have the model's dtype torch.float32; got torch.float64"),
         (X.to("meta"), 0.3, "x must be on the model's device cpu; got meta"),
