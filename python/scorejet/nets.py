@@ -6,6 +6,7 @@ Change how raw network outputs become scores in ScoreNet, together with src/mode
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -179,6 +180,38 @@ class ScoreNet(nn.Module, Pretrained):
         s1 = self._first(p, features[0], flat, level).view(x.shape)
         s2 = self._second(p, features[1]) if order > 1 else None
         return Jet(s1, s2, self._third(p, features[2]) if order > 2 else None)
+
+    def resized(self, height: int, width: int) -> ScoreNet:
+        """The same model, its weights shared, on images of another size.
+
+        A low-rank third order is left out: its terms are weighed by the whole picture.
+
+        Raises
+        ------
+        ValueError : for a model of vectors or with a given s1, for a size that the U-Net's stride
+            does not divide, and for data moments that differ between the pixels of a channel.
+        """
+        where, network = "nets.ScoreNet.resized", self.network
+        if not isinstance(network, UNet) or self.first is not None:
+            got = "a given s1" if self.first is not None else "an mlp"
+            raise fail(where, f"the model must be a unet that learned its s1; got {got}")
+        if min(height, width) < 1 or height % network.stride or width % network.stride:
+            wanted = f"positive multiples of {network.stride}"
+            raise fail(where, f"height and width must be {wanted}; got {height} x {width}")
+        channels = self.sample_shape[0]
+        net = copy.copy(self)
+        net._buffers = dict(self._buffers)
+        for name in ("data_mean", "data_variance"):
+            pixels = getattr(self, name).view(channels, -1)
+            if not bool((pixels == pixels[:, :1]).all()):
+                raise fail(where, f"{name} must be the same at every pixel of a channel")
+            setattr(net, name, pixels[:, :1].expand(channels, height * width).flatten())
+        net.sample_shape = [channels, height, width]
+        net.options = {**self.options, "image_shape": net.sample_shape}
+        net.options["dim"] = channels * height * width
+        if self.options["s3"] == "low_rank":
+            net.options["s3"], net.max_order = "none", 2
+        return net
 
     def _first(self, p: _Preconditioner, features: Tensor, flat: Tensor, level: Tensor) -> Tensor:
         if self.first is not None:

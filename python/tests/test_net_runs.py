@@ -152,10 +152,29 @@ def test_malformed_files_are_refused_in_one_line(what, tmp_path):
 
 
 def test_empty_and_scalar_tensors_survive(tmp_path):
-    tensors = {"none": torch.zeros(0, 3), "one": torch.tensor(2.5), "half": torch.ones(3).half()}
+    tensors = {"none": torch.zeros(0, 3), "half": torch.ones(3).half(), "one": torch.tensor(2.5)}
     write_safetensors(tmp_path / "a", tensors, {})
     found, metadata = read_safetensors(tmp_path / "a")
     assert metadata == {} and all(torch.equal(found[k], v) for k, v in tensors.items())
+    header = json.loads((tmp_path / "a").read_bytes()[8:].split(b" ")[0].rpartition(b"}")[0] + b"}")
+    assert header["one"]["data_offsets"] == [0, 4], "wide types first, so that each is aligned"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    write_safetensors(file, {"a": torch.ones(3)}, {})
+    before, place = file.read_bytes(), file.stat().st_ino
+    write_safetensors(file, {"a": torch.zeros(3)}, {})
+    assert file.stat().st_ino != place and file.read_bytes() != before
+    write_safetensors(file, {"a": torch.ones(3)}, {})
+
+    def full(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_safetensors(file, {"a": torch.zeros(3)}, {})
+    assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
 
 
 def edited_checkpoint(tmp_path: Path, tensors=None, **metadata: str | None) -> Path:

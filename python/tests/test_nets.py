@@ -6,7 +6,10 @@ import copy
 import doctest
 import hashlib
 import pickle
+import struct
+import zlib
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +89,49 @@ def test_a_traced_net_is_a_denoiser_of_the_command(command, tmp_path):
     )
     expected = np.load(tmp_path / "out" / "posterior.npz")["mean"]
     compare({"mean": net(x, 0.3).flatten(1).numpy()}, {"mean": expected}, "traced")
+
+
+def write_png(path: Path, grey: np.ndarray) -> None:
+    height, width = grey.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in parts:
+        data += struct.pack(">I", len(body)) + kind + body
+        data += struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(data)
+
+
+def test_a_net_of_another_size_is_the_commands(command, tmp_path):
+    net = nets.load(GOLDEN / "unet_low_rank").requires_grad_(False)
+    grey = np.random.default_rng(0).integers(0, 256, size=(24, 12), dtype="u1")
+    write_png(tmp_path / "tall.png", grey)
+    arguments = ("--noisy", "--sigma", 0.3, "--pcs", 2, "--out", tmp_path / "out")
+    command("denoise", GOLDEN / "unet_low_rank", tmp_path / "tall.png", *arguments)
+    expected = np.load(tmp_path / "out" / "tall.npz")
+    tall = net.resized(24, 12)
+    x = torch.from_numpy(grey / np.float32(255))[None, None]
+    s2 = tall.second_order(x, 0.3)
+    variance = 0.09 + 0.0081 * (s2.diagonal + s2.factor.square().sum(2))
+    found = {"mean": tall(x, 0.3)[0].numpy()}
+    found["standard_deviation"] = variance.sqrt().view(1, 24, 12).numpy()
+    compare(found, {key: expected[key] for key in found}, "another size")
+
+    assert tall.network is net.network and net.sample_shape == [1, 8, 8]
+    assert torch.equal(net.resized(8, 8)(x[..., :8, :8], 0.3), net(x[..., :8, :8], 0.3))
+    with pytest.raises(ValueError, match="height and width must be positive multiples of 4; got 6"):
+        net.resized(6, 8)
+    with pytest.raises(
+        ValueError, match="the model must be a unet that learned its s1; got an mlp"
+    ):
+        nets.load(GOLDEN / "mlp_full").resized(8, 8)
+    net.data_mean[3] += 1
+    with pytest.raises(ValueError, match="data_mean must be the same at every pixel of a channel"):
+        net.resized(8, 8)
 
 
 @pytest.mark.parametrize("name", ["mlp_third", "unet_low_rank"])
