@@ -34,8 +34,9 @@ class Checkpoint:
 
     @property
     def run(self) -> Path:
-        """The folder of the run, where the checkpoint lies in one."""
-        return self.path.parent.parent
+        """The folder of the run; that of the checkpoint where it lies elsewhere."""
+        folder = self.path.parent
+        return folder.parent if folder.name == "checkpoints" else folder
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

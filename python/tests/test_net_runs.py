@@ -216,8 +216,9 @@ def test_checkpoints_that_do_not_fit_are_refused(change, message, tmp_path):
 
 
 def test_a_checkpoint_of_before_an_option_means_what_it_meant(tmp_path):
-    file = edited_checkpoint(tmp_path, scale=None)
-    net = nets.load(file)
+    (tmp_path / "config.toml").write_text("[noise]\nsigma = 0.7\n")
+    (tmp_path / "elsewhere").mkdir()
+    net = nets.load(edited_checkpoint(tmp_path / "elsewhere", scale=None))
     assert net.options["scale"] == "noise" and net.options["s3"] == "none"
     assert net.sigma_range is None
 
