@@ -42,7 +42,8 @@ struct ChainOptions {
   int64_t warmup = 0;       // steps before, not kept, in which an adjusted kernel adapts its ε
   int64_t thin = 1;         // every thin-th position is kept, besides the first
   uint64_t seed = 0;        // chain c draws by (seed, c) alone, however many run beside it
-  std::function<bool()> stop = nullptr;  // true: run_chains() ends after the step, with what it has
+  std::function<bool()> stop =
+      nullptr;  // true, after a step or an exception in one: run_chains() ends with what it has
 };
 
 // What is carried from step to step. A run goes on from it bit for bit (stream_chains).

@@ -22,8 +22,11 @@ using FieldPointer = std::shared_ptr<score::ScoreField>;
 
 // Whether the user has pressed Ctrl-C: then throws KeyboardInterrupt. Takes the GIL.
 void check_signals();
-// The same, without throwing: the exception is left to be raised by the caller of the binding.
+// The same, without throwing: for work that keeps what it has. True too where an exception that was
+// noted has carried Ctrl-C out of a callable since.
 bool interrupted();
+void forget_interrupts();  // those noted before work of this kind begins
+void note_interrupt(const py::error_already_set& error);
 
 void bind_operators(py::module_& module);
 void bind_fields(py::module_& module);

@@ -37,7 +37,8 @@ CallableField::~CallableField() {
   f_ = py::object();
 }
 
-at::Tensor CallableField::call(const at::Tensor& x, const at::Tensor& sigma) const {
+at::Tensor CallableField::call(const at::Tensor& x, const at::Tensor& sigma,
+                               std::optional<linalg::SymmetricOperator>* s2) const {
   std::vector<int64_t> shape{x.size(0)};
   shape.insert(shape.end(), options_.shape.begin(), options_.shape.end());
   const at::Tensor input = x.reshape(shape);
@@ -46,8 +47,20 @@ at::Tensor CallableField::call(const at::Tensor& x, const at::Tensor& sigma) con
   at::Tensor output;
   {
     const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    const py::object result = f_(input, sigma);
+    py::object result;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (s2) {
+        const auto both = f_.attr("both")(input, sigma).cast<py::tuple>();
+        result = both[0];
+        *s2 = both[1].cast<linalg::SymmetricOperator>();
+      } else {
+        result = f_(input, sigma);
+      }
+    } catch (const py::error_already_set& error) {
+      note_interrupt(error);
+      throw;
+    }
     if (!THPVariable_Check(result.ptr())) {
       base::fail_argument(kFieldWhere, "f must return a torch.Tensor; got {}", type_name(result));
     }
@@ -95,8 +108,9 @@ score::Jet CallableField::evaluate(const at::Tensor& x, const at::Tensor& sigma,
                         least < options_.sigma_min ? least : most);
     }
   }
-  const at::Tensor output = call(x, noise), column = noise.unsqueeze(-1);
   score::Jet jet;
+  const at::Tensor output = call(x, noise, order > 1 ? &jet.s2 : nullptr);
+  const at::Tensor column = noise.unsqueeze(-1);
   switch (options_.predicts) {
     case score::Prediction::kClean:
       jet.s1 = (output - x) / column.square();
@@ -108,12 +122,6 @@ score::Jet CallableField::evaluate(const at::Tensor& x, const at::Tensor& sigma,
       jet.s1 = output;
       break;
   }
-  if (order < 2) return jet;
-  std::vector<int64_t> shape{x.size(0)};
-  shape.insert(shape.end(), options_.shape.begin(), options_.shape.end());
-  const py::gil_scoped_acquire gil;
-  const py::object parts = f_.attr("second_order")(x.reshape(shape), noise);
-  jet.s2 = py::cast<linalg::SymmetricOperator>(parts);
   return jet;
 }
 

@@ -14,7 +14,7 @@ struct CallableOptions {
   std::vector<int64_t> shape;  // of one sample as f takes it; its product is D
   score::Prediction predicts = score::Prediction::kClean;
   double sigma_min = 0, sigma_max = 0;  // the range f is good for; 0: any
-  bool second_order = false;            // f.second_order(x, sigma) -> (diagonal, factor or None)
+  bool second_order = false;            // f.both(x, sigma) -> (f(x, sigma), s2)
 };
 
 // s1 (and s2) from Python. x [B, *shape] and sigma [B] go over as they are, on their device, with
@@ -34,7 +34,9 @@ class __attribute__((visibility("hidden"))) CallableField : public score::ScoreF
   score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int order) const override;
 
  private:
-  at::Tensor call(const at::Tensor& x, const at::Tensor& sigma) const;
+  // What f (or, with `s2`, f.both) returned, as [B, D].
+  at::Tensor call(const at::Tensor& x, const at::Tensor& sigma,
+                  std::optional<linalg::SymmetricOperator>* s2) const;
 
   py::object f_;
   CallableOptions options_;

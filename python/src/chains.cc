@@ -52,6 +52,7 @@ sampling::ChainResult run(const FieldPointer& field, const FieldPointer& density
   const sampling::Target target{.field = field, .sigma = sigma, .density = density};
   const double step_size =
       request.step_size > 0 ? request.step_size : sampling::default_step_size(kernel, sigma);
+  forget_interrupts();
   request.chains.stop = [&] { return stopped = interrupted(); };
   const auto report = [&](const sampling::Chains& chains) {
     if (!observe) return;

@@ -2,6 +2,8 @@
 #include <c10/util/Exception.h>
 #include <torch/csrc/Exceptions.h>
 
+#include <atomic>
+
 #include "python/src/bindings.h"
 
 namespace scorejet::python {
@@ -11,11 +13,23 @@ void check_signals() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
+namespace {
+std::atomic<bool> noted{false};
+}
+
+void note_interrupt(const py::error_already_set& error) {
+  if (error.matches(PyExc_KeyboardInterrupt)) noted = true;
+}
+
+void forget_interrupts() { noted = false; }
+
 bool interrupted() {
   const py::gil_scoped_acquire gil;
-  if (PyErr_CheckSignals() == 0) return false;
-  PyErr_Clear();
-  return true;
+  if (PyErr_CheckSignals() != 0) {
+    PyErr_Clear();
+    noted = true;
+  }
+  return noted.exchange(false);
 }
 
 namespace {

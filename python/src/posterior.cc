@@ -67,11 +67,11 @@ void bind_components(py::module_& module) {
   module.def(
       "components",
       [](const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
-         int64_t count, const at::Tensor& indices, double tolerance, int64_t max_iterations,
-         bool direct, int64_t max_points, bool forward_only) {
+         int64_t count, const std::optional<at::Tensor>& indices, double tolerance,
+         int64_t max_iterations, bool direct, int64_t max_points, bool forward_only) {
         return posterior::top_components(field, x, sigma,
                                          {.count = count,
-                                          .indices = indices,
+                                          .indices = indices.value_or(at::Tensor()),
                                           .tolerance = tolerance,
                                           .max_iterations = max_iterations,
                                           .direct = direct,

@@ -103,7 +103,12 @@ ChainResult run_chains(const Target& target, const Kernel& kernel, const at::Ten
       steps.push_back(result.chains.step - options.warmup);
     }
     if (result.chains.step == options.warmup + options.num_steps) break;
-    advance(target, kernel, kernel_options, options, result.chains);
+    try {
+      advance(target, kernel, kernel_options, options, result.chains);
+    } catch (...) {  // a field may be stopped in the middle of an evaluation
+      if (kept.empty() || !options.stop || !options.stop()) throw;
+      break;
+    }
     if (observe) observe(result.chains);
     if (options.stop && options.stop()) break;
   }
