@@ -14,6 +14,7 @@ from ._version import check_torch as _check_torch
 
 _check_torch()
 
+from . import adapters, events, nets  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .chains import Chains, kernels, sample  # noqa: E402
 from .densities import Density, density, density_names, gaussian_mixture  # noqa: E402
@@ -41,6 +42,7 @@ __all__ = [
     "ScoreNet",
     "SymmetricOperator",
     "__version__",
+    "adapters",
     "calibrate",
     "causal_order",
     "components",
@@ -48,10 +50,12 @@ __all__ = [
     "density",
     "density_names",
     "estimate_noise",
+    "events",
     "field",
     "gaussian_mixture",
     "kernels",
     "load",
+    "nets",
     "posterior",
     "sample",
     "settings",
