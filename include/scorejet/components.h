@@ -40,12 +40,12 @@ struct Components {
 // is: S is the symmetric matrix nearest to J, and what AutodiffField takes.
 // Cost without s2: to 1e-3, ten to twelve blocks of K vectors on MNIST and seventeen to nineteen on
 // CIFAR-10, a J v and a Jᵀ v for each vector; no D × D matrix.
-// forward_only, as Manor and Michaeli do: J v = (s1(x + h v) − s1(x − h v))/2h, h = 8 ε^⅓ σ with
-// the rounding ε of x's type, two evaluations a vector. J is known to a few digits and taken as
-// symmetric, so that a tolerance below 1e-2 is seldom met: what was reached is in `residual`.
-// Shapes: x [B, D]; sigma a scalar or [B]. Errors: std::invalid_argument for shapes, options, or an
-// s1 that autograd cannot differentiate (twice, for J v); std::domain_error for NaN. Not to
-// converge is returned. See: Manor, Michaeli 2024, algorithm 1.
+// forward_only, as Manor and Michaeli do: J v = (s1(x + h v) − s1(x))/h, h = ε^⅓ σ with the
+// rounding ε of x's type, one evaluation a vector, one vector after the other. J is known to a few
+// digits and taken as symmetric, so that a tolerance below 1e-2 is seldom met: what was reached is
+// `residual`. Shapes: x [B, D]; sigma a scalar or [B]. Errors: std::invalid_argument for shapes,
+// options, or an s1 that autograd cannot differentiate (twice, for J v); std::domain_error for NaN.
+// Not to converge is returned. See: Manor, Michaeli 2024, algorithm 1.
 Components top_components(const score::ScoreField& field, const at::Tensor& x,
                           const at::Tensor& sigma, const ComponentsOptions& options = {});
 

@@ -34,6 +34,13 @@ struct Ritz {
                 values.narrow(1, 0, leading).unsqueeze(-1) * at::matmul(top, basis);
     relative = residuals.square().sum(-1).sqrt() / values.abs().amax(1, true).clamp_min(1e-300);
   }
+  // Those of the `width` leading pairs that are worst, [B, width, D], and their relative norms.
+  std::pair<at::Tensor, at::Tensor> worst(int64_t width) const {
+    if (width == residuals.size(1)) return {residuals, relative};
+    const auto [norms, index] = relative.topk(width, 1);
+    const at::Tensor rows = index.unsqueeze(-1).expand({-1, -1, residuals.size(2)});
+    return {residuals.gather(1, rows), norms};
+  }
   void keep(int64_t count) {
     const at::Tensor top = coefficients.narrow(1, 0, count);
     basis = at::matmul(top, basis);
@@ -66,6 +73,11 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
     base::fail_argument(kBlockWhere, "k must lie between 1 and D = {}; got {}", dim, k);
   }
   at::NoGradGuard no_grad;
+  if (options.width < 0 || options.width > k) {
+    base::fail_argument(kBlockWhere, "width must lie between 0 and k = {}; got {}", k,
+                        options.width);
+  }
+  const int64_t width = options.width > 0 ? options.width : k;
   const bool whole = dim <= std::max(kWholeSpace, 3 * k);  // three: a restart keeps two
   const int64_t capacity = std::min(dim, std::max(kLeast, kBlocks * k));
   const auto image_of = [&](const at::Tensor& vectors) {
@@ -78,7 +90,7 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
   BlockEigenPairs result;
   Ritz ritz;
   ritz.basis = whole ? at::eye(dim, at::TensorOptions(at::kDouble).device(device)).unsqueeze(0)
-                     : orthonormalise(noise(k, dim, 0, device), {});
+                     : orthonormalise(noise(width, dim, 0, device), {});
   ritz.basis = ritz.basis.expand({batch, -1, -1}).contiguous();
   ritz.image = image_of(ritz.basis);
   at::Tensor done = at::zeros({batch}, at::TensorOptions(at::kBool).device(device));
@@ -86,24 +98,28 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
   for (;;) {
     ++result.iterations;
     const int64_t size = ritz.basis.size(1);
-    result.pairs.steps += whole ? dim : k;
-    ritz.solve(k);
-    const at::Tensor latest = ritz.relative.amax(1);
-    const at::Tensor latest_values = ritz.values.narrow(1, 0, k);
-    const at::Tensor latest_vectors = at::matmul(ritz.coefficients.narrow(1, 0, k), ritz.basis);
-    residual = residual.defined() ? at::where(done, residual, latest) : latest;
-    values =
-        values.defined() ? at::where(done.unsqueeze(-1), values, latest_values) : latest_values;
-    vectors = vectors.defined() ? at::where(done.view({-1, 1, 1}), vectors, latest_vectors)
-                                : latest_vectors;
-    done = residual <= options.tolerance;
-    result.pairs.converged = whole || done.all().item<bool>();
-    if (result.pairs.converged || result.iterations >= options.max_iterations) break;
+    result.pairs.steps += whole ? dim : width;
+    ritz.solve(std::min(k, size));
+    if (size >= k) {
+      const at::Tensor latest = ritz.relative.amax(1);
+      const at::Tensor latest_values = ritz.values.narrow(1, 0, k);
+      const at::Tensor latest_vectors = at::matmul(ritz.coefficients.narrow(1, 0, k), ritz.basis);
+      residual = residual.defined() ? at::where(done, residual, latest) : latest;
+      values =
+          values.defined() ? at::where(done.unsqueeze(-1), values, latest_values) : latest_values;
+      vectors = vectors.defined() ? at::where(done.view({-1, 1, 1}), vectors, latest_vectors)
+                                  : latest_vectors;
+      done = residual <= options.tolerance;
+      result.pairs.converged = whole || done.all().item<bool>();
+      if (result.pairs.converged || result.iterations >= options.max_iterations) break;
+    }
 
-    if (size + k > capacity) ritz.keep(std::max(2 * k, capacity / 3));
+    if (size + width > capacity) ritz.keep(std::max(2 * k, capacity / 3));
     // A residual of nothing but rounding has no direction to give.
-    const at::Tensor random = noise(k, dim, result.iterations, device).expand({batch, -1, -1});
-    at::Tensor next = at::where((ritz.relative > 1e-13).unsqueeze(-1), ritz.residuals, random);
+    const auto [residuals, relative] = ritz.worst(std::min(width, std::min(k, size)));
+    const at::Tensor random =
+        noise(residuals.size(1), dim, result.iterations, device).expand({batch, -1, -1});
+    at::Tensor next = at::where((relative > 1e-13).unsqueeze(-1), residuals, random);
     next = next / next.square().sum(-1, true).sqrt();
     next = orthonormalise(next, ritz.basis);
     ritz.basis = at::cat({ritz.basis, next}, 1);

@@ -63,19 +63,20 @@ Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
           found.pairs.converged};
 }
 
-// J v for some vectors of every row by central differences of s1, and how far they can be trusted.
+// J v for some vectors of every row by differences of s1, and how far they can be trusted.
 class Differences {
  public:
   Differences(const score::ScoreField& field, const at::Tensor& x, const at::Tensor& sigma,
               int64_t max_points)
       : field_(field), x_(x), sigma_(sigma), max_points_(max_points) {
     const double rounding = x.scalar_type() == at::kDouble ? 2.2e-16 : 1.2e-7;
-    step_ = 8 * std::cbrt(rounding) * sigma.view({-1, 1, 1});
+    step_ = std::cbrt(rounding) * sigma.to(at::kDouble).view({-1, 1, 1});
+    s1_ = field.evaluate(x, sigma, 1).s1.to(at::kDouble).unsqueeze(1);
   }
 
   // v [B, p, D] -> [B, p, D], float64.
   at::Tensor apply(const at::Tensor& v) {
-    const int64_t most = std::max<int64_t>(1, max_points_ / (2 * x_.size(0)));
+    const int64_t most = std::max<int64_t>(1, max_points_ / x_.size(0));
     std::vector<at::Tensor> pieces;
     for (int64_t first = 0; first < v.size(1); first += most) {
       pieces.push_back(difference(v.narrow(1, first, std::min(most, v.size(1) - first)), 1));
@@ -92,20 +93,16 @@ class Differences {
 
  private:
   at::Tensor difference(const at::Tensor& v, double factor) const {
-    const at::Tensor length = v.norm(2, {2}, true).clamp_min(1e-300);
-    const at::Tensor h = factor * step_.to(v.scalar_type());
-    const at::Tensor move = (h * v / length).to(x_.scalar_type());
-    const at::Tensor centre = x_.unsqueeze(1);
-    const at::Tensor points = at::cat({centre + move, centre - move}, 1);  // [B, 2p, D]
+    const at::Tensor length = v.norm(2, {2}, true).clamp_min(1e-300), h = factor * step_;
+    const at::Tensor points = x_.unsqueeze(1) + (h * v / length).to(x_.scalar_type());  // [B, p, D]
     const at::Tensor levels = sigma_.repeat_interleave(points.size(1), 0);
-    const at::Tensor s1 =
-        field_.evaluate(points.flatten(0, 1), levels, 1).s1.to(at::kDouble).view(points.sizes());
-    const int64_t count = v.size(1);
-    return (s1.narrow(1, 0, count) - s1.narrow(1, count, count)) * (length / (2 * h));
+    const at::Tensor moved = field_.evaluate(points.flatten(0, 1), levels, 1).s1;
+    return (moved.to(at::kDouble).view(points.sizes()) - s1_) * (length / h);
   }
 
   const score::ScoreField& field_;
   at::Tensor x_, sigma_, step_;
+  at::Tensor s1_;  // at x, [B, 1, D]
   int64_t max_points_;
   double error_ = -1;  // not known yet
 };
@@ -129,12 +126,12 @@ Components from_differences(const score::ScoreField& field, const at::Tensor& x,
   };
   const linalg::BlockEigenPairs found = linalg::top_eigenpairs(
       covariance_times, rows, region ? options.indices.numel() : dim, options.count, x.device(),
-      {.tolerance = options.tolerance, .max_iterations = options.max_iterations});
+      {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .width = 1});
   return {found.pairs.values.to(x.scalar_type()),
           found.pairs.vectors.transpose(1, 2).to(x.scalar_type()).contiguous(),
           found.pairs.residual,
           found.iterations,
-          2 + 2 * found.pairs.steps,
+          2 + found.pairs.steps,
           found.pairs.converged,
           jacobian.error()};
 }

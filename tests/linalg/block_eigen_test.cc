@@ -49,6 +49,22 @@ TEST(BlockEigenpairs, EqualEigh) {
   }
 }
 
+// One vector after the other: as exact, for fewer products than blocks of k need.
+TEST(BlockEigenpairs, ANarrowBlockNeedsFewerProducts) {
+  torch::manual_seed(86);
+  const at::Tensor values = (-0.05 * at::arange(200, at::kDouble)).exp();
+  const at::Tensor matrix = with_spectrum(values.expand({3, -1}).clone());
+  const BlockEigenOptions wide{.tolerance = 1e-6, .max_iterations = 400};
+  BlockEigenOptions narrow = wide;
+  narrow.width = 1;
+  const auto by_block = top_eigenpairs(times(matrix), 3, 200, 5, at::kCPU, wide);
+  const auto one_by_one = top_eigenpairs(times(matrix), 3, 200, 5, at::kCPU, narrow);
+  expect_eigenpairs(one_by_one, matrix, 5, 1e-5);
+  EXPECT_LT(one_by_one.pairs.steps, 0.75 * static_cast<double>(by_block.pairs.steps));
+  narrow.width = 6;
+  EXPECT_THROW(top_eigenpairs(times(matrix), 3, 200, 5, at::kCPU, narrow), std::invalid_argument);
+}
+
 TEST(BlockEigenpairs, RepeatedEigenvaluesAndInvariantSubspaces) {
   torch::manual_seed(82);
   at::Tensor values = at::full({2, 60}, 0.5, at::kDouble);

@@ -130,6 +130,40 @@ TEST(Components, OfANetworkAreThoseOfTheSymmetricPart) {
   }
 }
 
+// Differences know J to a few digits: 1e-3 of the largest variance in float32, 1e-5 in float64.
+TEST(Components, WithoutABackwardPassAreTheSameToAFewDigits) {
+  const distributions::GaussianMixture mixture = make_mixture(50);
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const double tolerance = type == at::kFloat ? 1e-3 : 1e-5;
+    const at::Tensor x = at::randn({3, 50}, type), sigma = at::full({}, 0.5, type);
+    const Components exact = top_components(mixture, x, sigma, {.count = 4});
+    int64_t with_graph = 0;
+    class Blind : public score::ScoreField {
+     public:
+      Blind(const score::ScoreField& field, int64_t& count) : field_(field), count_(count) {}
+      int64_t dim() const override { return field_.dim(); }
+      int max_order() const override { return 1; }
+      score::Jet evaluate(const at::Tensor& x, const at::Tensor& sigma, int) const override {
+        count_ += x.requires_grad();
+        return {field_.evaluate(x.detach(), sigma, 1).s1.detach()};
+      }
+
+     private:
+      const score::ScoreField& field_;
+      int64_t& count_;
+    } blind(mixture, with_graph);
+    const Components found = top_components(
+        blind, x, sigma, {.count = 4, .tolerance = 10 * tolerance, .forward_only = true});
+    EXPECT_TRUE(found.converged);
+    EXPECT_EQ(with_graph, 0);
+    EXPECT_GT(found.difference_error, 0);
+    EXPECT_LT(found.difference_error, 20 * tolerance);
+    const double scale = exact.values.max().item<double>();
+    EXPECT_LT(largest(found.values - exact.values), 20 * tolerance * scale);
+    EXPECT_THROW(top_components(blind, x, sigma, {.count = 4}), std::invalid_argument);
+  }
+}
+
 TEST(Components, RefuseBadInput) {
   const distributions::GaussianMixture mixture = make_mixture(4);
   const at::Tensor x = at::zeros({2, 4}, at::kDouble), sigma = at::ones({}, at::kDouble);
