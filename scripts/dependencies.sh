@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(g++ cmake ninja-build ccache lld pkg-config libtorch-dev libopenblas-openmp-dev libfmt-dev
   nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libzip-dev libpng-dev zlib1g-dev libssl-dev
   libcsv-dev libpango1.0-dev fonts-dejavu-core fonts-droid-fallback
-  libgtest-dev libbenchmark-dev python3-torch gnuplot-nox clang-format-14)
+  libgtest-dev libbenchmark-dev python3-torch python3-pytest gnuplot-nox clang-format-14)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing+=("$package")
