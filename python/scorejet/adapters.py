@@ -52,6 +52,8 @@ class FromDiffusers(torch.nn.Module):
     is linear in ln sigma. Predictions "epsilon", "sample" and "v_prediction".
     """
 
+    log_sigmas: torch.Tensor
+
     def __init__(self, unet: torch.nn.Module, scheduler: Any):
         super().__init__()
         self.unet = unet

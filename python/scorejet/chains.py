@@ -68,7 +68,8 @@ class Chains:
         }
         if self.acceptance is not None:
             arrays["acceptance"] = self.acceptance
-        np.savez_compressed(path, **{k: v.detach().cpu().numpy() for k, v in arrays.items()})
+        rows_by_name: dict[str, Any] = {k: v.detach().cpu().numpy() for k, v in arrays.items()}
+        np.savez_compressed(path, **rows_by_name)
 
     def __repr__(self) -> str:
         count, kept = self.positions.shape[:2]

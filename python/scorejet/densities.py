@@ -9,6 +9,8 @@ from .fields import Field
 class Density(Field):
     """A Field that knows its log density and can draw from itself."""
 
+    _core: "_core.Distribution"
+
     def log_density(self, x: _convert.Array, sigma: _convert.Array) -> torch.Tensor:
         """log p_sigma(x), [B]; differentiable in x."""
         rows = _convert.samples("x", x, self.shape)
