@@ -35,7 +35,8 @@ struct Interrupted : std::runtime_error {
 // Prints `text` as a note on stderr, unless it is empty.
 void print_notice(const std::string& text);
 
-// The command line as it was given, for the record in metrics.json.
+// The command line as it was given, for the record in metrics.json; main() keeps it.
+void keep_command_line(int argc, char** argv);
 const std::string& command_line();
 
 }  // namespace scorejet::apps

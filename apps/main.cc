@@ -13,8 +13,6 @@
 
 namespace {
 
-std::string g_command_line;
-
 int fail(int code, std::string text) {
   fmt::print(stderr, "scorejet: {}\n", text.substr(0, text.find('\n')));
   return code;
@@ -35,20 +33,13 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
-const std::string& scorejet::apps::command_line() { return g_command_line; }
-
-void scorejet::apps::print_notice(const std::string& text) {
-  base::terminal_listener().on_notice(text);
-}
-
 int main(int argc, char** argv) {
   using namespace scorejet;
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "train" || command == "reproduce" || command == "bench") {
     base::restart_with_known_blas(argv);
   }
-  g_command_line = "scorejet";
-  for (int i = 1; i < argc; ++i) g_command_line += std::string(" ") + argv[i];
+  apps::keep_command_line(argc, argv);
   CLI::App app{
       "Learn scores of order one to three of a data distribution by denoising, and use them:\n"
       "denoise with error bars, sample with curvature.\n\nExample:\n"
