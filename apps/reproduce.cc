@@ -1,10 +1,28 @@
 // scorejet reproduce NAME
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
 #include "apps/commands.h"
 #include "reproduce/reproduce.h"
+
+namespace {
+
+// An experiment that runs once would leave them unread.
+void refuse_seeds(const std::string& name) {
+  std::vector<std::string> repeating;
+  bool refused = false;
+  for (const auto& experiment : scorejet::reproduce::experiments()) {
+    if (experiment.repeats) repeating.push_back(experiment.name);
+    refused = refused || (experiment.name == name && !experiment.repeats);
+  }
+  if (!refused) return;
+  throw std::invalid_argument(fmt::format("--seeds is for experiments that repeat ({}); got {}",
+                                          fmt::join(repeating, ", "), name));
+}
+
+}  // namespace
 
 void scorejet::apps::add_reproduce(CLI::App& app) {
   std::string names;
@@ -30,6 +48,7 @@ void scorejet::apps::add_reproduce(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--out", o->out, "folder to write")->required();
   command->callback([o, command] {
+    if (command->count("--seeds") > 0) refuse_seeds(o->name);
     if (o->reproduce.fast && command->count("--seeds") == 0) o->reproduce.seeds = 1;
     o->reproduce.out = o->out;
     reproduce::reproduce(o->name, o->reproduce);

@@ -19,6 +19,7 @@ struct Experiment {
   std::string name, purpose;  // one line, for help
   // Writes its tables into options.out, which is there; fewer repetitions and less work if `fast`.
   void (*run)(const ReproduceOptions& options);
+  bool repeats = true;  // whether it takes `seeds`
 };
 
 const std::vector<Experiment>& experiments();

@@ -391,11 +391,11 @@ void denoise_cifar10(const ReproduceOptions& options) {
 
 Experiment denoise_mnist_experiment() {
   return {"denoise-mnist", "error bars and components of denoised digits, direct s2 and its rivals",
-          denoise_mnist};
+          denoise_mnist, /*repeats=*/false};
 }
 
 Experiment denoise_cifar10_experiment() {
-  return {"denoise-cifar10", "the same of photographs", denoise_cifar10};
+  return {"denoise-cifar10", "the same of photographs", denoise_cifar10, /*repeats=*/false};
 }
 
 }  // namespace scorejet::reproduce

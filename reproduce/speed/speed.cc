@@ -157,7 +157,8 @@ void speed(const ReproduceOptions& options) {
 }  // namespace
 
 Experiment speed_experiment() {
-  return {"speed", "what a direct s2 costs against the Jacobian of s1, in time and memory", speed};
+  return {"speed", "what a direct s2 costs against the Jacobian of s1, in time and memory", speed,
+          /*repeats=*/false};
 }
 
 }  // namespace scorejet::reproduce

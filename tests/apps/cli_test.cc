@@ -236,6 +236,7 @@ TEST(Cli, BadInputIsOneLineAndTheRightCode) {
       {"denoise " + out + " test --sigma 1 --pcs 99" + o, "99", 2},
       {"sample " + out + " --sigma 0.5 --kernel ozaky" + o, "ozaki", 2},
       {"sample " + out + " --sigma 0.5 --kernel ozaki,ozaki" + o, "twice", 2},
+      {"reproduce speed --seeds 4" + o, "experiments that repeat (accuracy", 2},
       {"sample banana --sigma 0.1 --kernel langevin --leapfrog 5" + o,
        "--leapfrog must go with --kernel hmc", 2},
       {"sample " + out + " --sigma 0.5 --step-size -1" + o, "--step-size must be > 0", 1},
