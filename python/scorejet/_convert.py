@@ -1,6 +1,7 @@
 """Arrays in: what a user hands over becomes tensors here, in one place and with one wording."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,4 +60,29 @@ def one_level(sigma: Array) -> float:
     value = tensor("sigma", sigma)
     if value.numel() != 1:
         raise ValueError(f"sigma must be one number here; got {list(value.shape)}")
-    return float(value.double())
+    result = float(value.double())
+    if not (result > 0 and math.isfinite(result)):
+        raise ValueError(f"sigma must be positive and finite; got {result:g}")
+    return result
+
+
+def integer(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least `least`."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {type(value).__name__} {value!r}") from None
+    if result < least:
+        raise ValueError(f"{name} must be at least {least}; got {result}")
+    return result
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if isinstance(value, str) or not math.isfinite(result):
+        raise ValueError(f"{name} must be a finite number; got {value!r}")
+    return result

@@ -102,9 +102,10 @@ def sample(
     ValueError for a kernel that needs an order, or a log density, that the field has not.
     """
     field = as_field(field)
-    rows = _convert.samples("x0", x0, field.shape)
+    rows = field.rows("x0", x0)
     level = _convert.one_level(sigma)
-    if step_size is not None and not step_size > 0:
+    field.levels(sigma, rows)
+    if step_size is not None and not _convert.number("step_size", step_size) > 0:
         raise ValueError(f"step_size must be positive; got {step_size}")
     shaped = None
     if callback is not None:
@@ -119,10 +120,10 @@ def sample(
         kernel,
         dict(options or {}),
         step_size or 0.0,
-        steps,
-        warmup,
-        thin,
-        seed,
+        _convert.integer("steps", steps, 1),
+        _convert.integer("warmup", warmup),
+        _convert.integer("thin", thin, 1),
+        _convert.integer("seed", seed),
         shaped,
     )
     said = result.describe_stopped()

@@ -66,8 +66,16 @@ class Field:
     order of scores that it knows without differentiating.
     """
 
-    def __init__(self, core: "_core.ScoreField", shape: Sequence[int]):
+    def __init__(
+        self,
+        core: "_core.ScoreField",
+        shape: Sequence[int],
+        dtype: torch.dtype | None = None,
+        trained: tuple[float, float] | None = None,
+    ):
         self._core = core
+        self._dtype = dtype  # of a network's parameters: x is taken in it
+        self._trained = trained  # noise levels that a network was trained on
         self._checked: set[tuple[float, bool]] = set()
         self.shape = tuple(int(size) for size in shape)
 
@@ -75,15 +83,35 @@ class Field:
     def max_order(self) -> int:
         return self._core.max_order
 
+    def rows(self, name: str, x: _convert.Array) -> torch.Tensor:
+        """x [B, *shape] as [B, D], in the type of the network's parameters where it has some."""
+        rows = _convert.samples(name, x, self.shape)
+        return rows if self._dtype is None else rows.to(self._dtype)
+
+    def levels(self, sigma: _convert.Array, rows: torch.Tensor) -> torch.Tensor:
+        """sigma as a tensor; warns of one that the network was not trained for."""
+        noise = _convert.levels(sigma, rows)
+        if self._trained is not None and noise.numel() > 0:
+            low, high = self._trained
+            least, most = float(noise.min()), float(noise.max())
+            if least < low * (1 - 1e-6) or most > high * (1 + 1e-6):
+                known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+                outside = least if least < low * (1 - 1e-6) else most
+                warnings.warn(
+                    f"sigma = {outside:g} lies outside what the network was trained on: {known}",
+                    stacklevel=4,
+                )
+        return noise
+
     def score(self, x: _convert.Array, sigma: _convert.Array) -> torch.Tensor:
         """s1 = grad log p_sigma at x [B, *shape]; differentiable in x."""
-        rows = _convert.samples("x", x, self.shape)
-        return self._core.score(rows, _convert.levels(sigma, rows)).reshape(-1, *self.shape)
+        rows = self.rows("x", x)
+        return self._core.score(rows, self.levels(sigma, rows)).reshape(-1, *self.shape)
 
     def mean(self, x: _convert.Array, sigma: _convert.Array) -> torch.Tensor:
         """E[clean | x] = x + sigma^2 s1 (Tweedie); differentiable in x."""
-        rows = _convert.samples("x", x, self.shape)
-        noise = _convert.levels(sigma, rows)
+        rows = self.rows("x", x)
+        noise = self.levels(sigma, rows)
         s1 = self._core.score(rows, noise)
         return (rows + noise.reshape(-1, 1).square() * s1).reshape(-1, *self.shape)
 
@@ -93,8 +121,8 @@ class Field:
         Raises ValueError where the field has no second order: `posterior(..., covariance="exact")`
         differentiates it, `components` needs no matrix.
         """
-        rows = _convert.samples("x", x, self.shape)
-        noise = _convert.levels(sigma, rows).expand(rows.shape[0])
+        rows = self.rows("x", x)
+        noise = self.levels(sigma, rows).expand(rows.shape[0])
         if self.max_order < 2:
             raise ValueError(
                 "covariance needs a field with a second order; got order 1 "
@@ -127,7 +155,7 @@ def field(
 ) -> Field:
     """Any callable f(x, sigma) as a Field.
 
-    f takes x [B, *shape] and sigma [B] and returns x's shape: E[clean | x] ("clean"), E[noise | x]
+    f takes x [B, *shape] and sigma [B] (in the type of its parameters, where it is a module) and returns x's shape: E[clean | x] ("clean"), E[noise | x]
     with x = clean + sigma noise ("noise"), or the score. Put a module into .eval() first. Products
     with its Jacobian are exact, by autograd; a callable without a backward pass can still have
     `components(..., forward_only=True)`.
@@ -141,12 +169,22 @@ def field(
     low, high = (float(value) for value in sigma_range)
     if not 0 <= low < high:
         raise ValueError(f"sigma_range must be (low, high) with 0 <= low < high; got {sigma_range}")
-    sizes = [int(size) for size in (shape if isinstance(shape, Sequence) else tuple(shape))]
+    if isinstance(shape, int) or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"shape must be that of one sample, like (1, 28, 28); got {shape!r}")
+    sizes = list(shape)
     bounded = high if math.isfinite(high) else 0.0
     has_second = hasattr(f, "second_order") and callable(f.second_order)
     callee: Any = _WithSecondOrder(f) if has_second else f
     core = _core.CallableField(callee, sizes, predicts, low, bounded, has_second)
-    return Field(core, sizes)
+    return Field(core, sizes, _parameter_type(f))
+
+
+def _parameter_type(f: Any) -> torch.dtype | None:
+    """The type of a module's parameters; None for other callables and modules without any."""
+    if not isinstance(f, torch.nn.Module):
+        return None
+    kinds = [p.dtype for p in f.parameters() if p.dtype in (torch.float32, torch.float64)]
+    return kinds[0] if kinds else None
 
 
 class _WithSecondOrder:
@@ -183,7 +221,9 @@ def as_field(value: Any) -> Field:
     if isinstance(value, Field):
         return value
     if hasattr(value, "second_order") and hasattr(value, "sample_shape"):
-        return field(value, value.sample_shape)
+        result = field(value, value.sample_shape)
+        result._trained = getattr(value, "sigma_range", None)
+        return result
     raise TypeError(
         f"field must be a scorejet.Field; got {type(value).__name__} "
         "(scorejet.field(f, shape) makes one of any callable)"

@@ -309,7 +309,7 @@ class _Preconditioner:
 
 
 def load(run: str | Path, weights: str = "ema", device: str | torch.device = "cpu") -> ScoreNet:
-    """The model of a run, or of a checkpoint's file, ready to use and to train further.
+    """The model of a run, of a checkpoint's file, or of an exported folder, ready to use and to train.
 
     Parameters
     ----------
@@ -321,6 +321,9 @@ def load(run: str | Path, weights: str = "ema", device: str | torch.device = "cp
     ------
     FileNotFoundError, RuntimeError : naming the file, what it must hold and what it holds.
     """
+    if (Path(run) / "config.json").is_file():  # a folder that save_pretrained wrote
+        exported: ScoreNet = ScoreNet.from_pretrained(run, map_location=device)
+        return exported
     groups = {"ema": "ema", "last": "weights"}
     if weights not in groups:
         raise fail("nets.load", f'weights must be ema or last; got "{weights}"')

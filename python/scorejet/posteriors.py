@@ -49,12 +49,15 @@ class Posterior:
 
     def interval(self, level: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
         """The central interval of each coordinate that holds it with probability `level`."""
-        lower, upper = self._gaussian.interval(level)
+        lower, upper = self._gaussian.interval(_convert.number("level", level))
         return self._image(lower), self._image(upper)
 
     def sample(self, count: int = 1, *, seed: int = 0, first_row: int = 0) -> torch.Tensor:
         """Draws [B, count, *shape]; row i draws by (seed, first_row + i)."""
-        draws = self._gaussian.sample(count, seed, first_row)
+        count = _convert.integer("count", count)
+        draws = self._gaussian.sample(
+            count, _convert.integer("seed", seed), _convert.integer("first_row", first_row)
+        )
         return draws.reshape(draws.shape[0], count, *self.shape)
 
     def log_prob(self, clean: _convert.Array) -> torch.Tensor:
@@ -115,7 +118,10 @@ def _indices(mask: _convert.Array, shape: Sequence[int]) -> torch.Tensor:
         if found.numel() != math.prod(shape):
             raise ValueError(f"mask must have the shape {list(shape)}; got {list(found.shape)}")
         return found.reshape(-1).nonzero().reshape(-1)
-    return found.to(torch.int64).reshape(-1)
+    flat = found.to(torch.int64).reshape(-1)
+    if flat.numel() != flat.unique().numel():
+        raise ValueError("region must be a bool mask, or distinct indices; got some twice (mask.bool()?)")
+    return flat
 
 
 def _plot_images(images: dict[str, torch.Tensor], shape: Sequence[int]) -> Any:
@@ -142,8 +148,8 @@ def posterior(
     where neither can be had: `components` needs no matrix.
     """
     field = as_field(field)
-    rows = _convert.samples("x", x, field.shape)
-    noise = _convert.levels(sigma, rows)
+    rows = field.rows("x", x)
+    noise = field.levels(sigma, rows)
     core = field._core
     if covariance not in ("auto", "learned", "exact"):
         raise ValueError(f'covariance must be auto, learned or exact; got "{covariance}"')
@@ -216,8 +222,8 @@ def components(
     vectors traced at once. Warns where the tolerance was not met.
     """
     field = as_field(field)
-    rows = _convert.samples("x", x, field.shape)
-    noise = _convert.levels(sigma, rows)
+    rows = field.rows("x", x)
+    noise = field.levels(sigma, rows)
     indices = None if region is None else _indices(region, field.shape)
     own = direct and field.max_order >= 2 and not forward_only
     if not own and rows.shape[0] > 0:
@@ -228,17 +234,23 @@ def components(
         field._core,
         rows,
         noise,
-        count,
+        _convert.integer("count", count, 1),
         indices,
-        tolerance,
-        max_iterations,
+        _convert.number("tolerance", tolerance),
+        _convert.integer("max_iterations", max_iterations, 1),
         own,
-        max_points,
+        _convert.integer("max_points", max_points, 1),
         forward_only,
     )
     if not found.converged:
         warnings.warn(
             f"components reached a residual of {found.residual:.2g}, not {tolerance:.2g}",
+            stacklevel=2,
+        )
+    if bool((found.values < 0).any()):
+        warnings.warn(
+            f"components found variances below 0 (the least {float(found.values.min()):.3g}): the "
+            "field is not the score of a density, or predicts something else than was said",
             stacklevel=2,
         )
     vectors = found.vectors
@@ -287,12 +299,20 @@ def denoise(
     with covariance="subspace" the mean and components. Ctrl-C ends it between blocks.
     """
     field = as_field(field)
-    rows = _convert.samples("x", x, field.shape)
+    rows = field.rows("x", x)
+    field.levels(sigma, rows)
     chosen = covariance
     if covariance == "auto":
         chosen = "learned" if field.max_order >= 2 or components == 0 else "subspace"
     found = _core.denoise(
-        field._core, rows, _convert.one_level(sigma), chosen, components, samples, seed, temperature
+        field._core,
+        rows,
+        _convert.one_level(sigma),
+        chosen,
+        _convert.integer("components", components),
+        _convert.integer("samples", samples),
+        _convert.integer("seed", seed),
+        _convert.number("temperature", temperature),
     )
 
     def image(value: torch.Tensor | None, leading: int = 1) -> torch.Tensor | None:
@@ -326,12 +346,12 @@ def calibrate(
     field = as_field(field)
     return _core.calibrate(
         field._core,
-        _convert.samples("fit", fit, field.shape),
-        _convert.samples("test", test, field.shape),
+        field.rows("fit", fit),
+        field.rows("test", test),
         _convert.one_level(sigma),
         [float(level) for level in levels],
-        min(components, math.prod(field.shape)),
-        seed,
+        min(_convert.integer("components", components), math.prod(field.shape)),
+        _convert.integer("seed", seed),
     )
 
 

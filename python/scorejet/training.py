@@ -39,6 +39,11 @@ def train(
     Raises ValueError for settings, shapes, NaN or a constant column; RuntimeError naming the step
     where a loss leaves its bounds.
     """
+    for name, given in (("model", model), ("loss", loss)):
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"{name} must be a dict of settings; got {type(given).__name__}")
+    steps, batch = _convert.integer("steps", steps, 1), _convert.integer("batch", batch, 1)
+    seed, level = _convert.integer("seed", seed), _convert.one_level(sigma)
     data = _convert.tensor("x", x)
     sample = tuple(data.shape[1:]) if shape is None else tuple(int(size) for size in shape)
     rows = _convert.samples("x", data, sample).to("cpu", torch.float32)
@@ -49,20 +54,20 @@ def train(
         raise ValueError(f"x must be finite; row {int(bad[0])} is not")
     image = list(sample) if len(sample) == 3 else []
     mean, variance = _moments(rows, image)
-    given = {f"model.{key}": _text(value) for key, value in (model or {}).items()}
-    if given.get("model.s2", "low_rank") == "low_rank" and "model.rank" not in given:
-        given["model.rank"] = str(min(20, rows.shape[1]))
+    chosen = {f"model.{key}": _text(value) for key, value in (model or {}).items()}
+    if chosen.get("model.s2", "low_rank") == "low_rank" and "model.rank" not in chosen:
+        chosen["model.rank"] = str(min(20, rows.shape[1]))
     with torch.random.fork_rng(devices=[]):  # weights are drawn from the global generator
-        core = _core.ScoreModel(given, rows.shape[1], image, mean, variance, seed)
+        core = _core.ScoreModel(chosen, rows.shape[1], image, mean, variance, seed)
     _core.fit(
         core,
         rows,
-        _convert.one_level(sigma),
+        level,
         steps,
         batch,
-        learning_rate,
+        _convert.number("learning_rate", learning_rate),
         seed,
-        _loss_settings(loss or {}, float(sigma), variance),
+        _loss_settings(loss or {}, level, variance),
         None if progress is None else lambda done: progress(done, steps),
     )
     with torch.random.fork_rng(devices=[]):
@@ -70,7 +75,7 @@ def train(
             _options(core, rows.shape[1], image),
             mean,
             variance,
-            sigma_range=(float(sigma), float(sigma)),
+            sigma_range=(level, level),
             details={"steps": steps, "seed": seed},
         )
     net.network.load_state_dict(core.weights())

@@ -1,5 +1,6 @@
 // A network of scorejet's own, trained in memory, and the causal order of a table.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "python/src/bindings.h"
 #include "scorejet/causal_order.h"
@@ -29,7 +30,9 @@ void apply_settings(base::Settings known, const Settings& given) {
     }
     base::Setting& setting = known[static_cast<size_t>(found - names.begin())];
     if (!setting.set(text)) {
-      base::fail_argument("scorejet.train", "{} must be {}; got \"{}\"", key, setting.type(), text);
+      base::fail_argument("scorejet.train", "{} must be {}; got \"{}\"", key,
+                          setting.requirement().empty() ? setting.type() : setting.requirement(),
+                          text);
     }
     setting.check("scorejet.train");
   }
@@ -53,9 +56,28 @@ struct FitRequest {
   uint64_t seed;
 };
 
+// One thread while it lives: a step of an MLP is too small to share, and beside other work threads
+// that wait for each other cost many times what they save. The results do not depend on it.
+class OneThread {
+ public:
+  explicit OneThread(bool wanted) : before_(at::get_num_threads()), wanted_(wanted) {
+    if (wanted_) at::set_num_threads(1);
+  }
+  ~OneThread() {
+    if (wanted_) at::set_num_threads(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+  bool wanted_;
+};
+
 // Trains on the rows of x [N, D], drawn with replacement.
-bool fit_rows(ScoreModel& model, const at::Tensor& x, const FitRequest& request,
+void fit_rows(ScoreModel& model, const at::Tensor& x, const FitRequest& request,
               const Settings& loss, const std::function<void(int64_t)>& on_step) {
+  const OneThread guard(model.options().network.image_shape.empty());
   training::FitOptions options;
   apply_settings(options.loss.settings(), loss);
   options.sigma = request.sigma;
@@ -75,7 +97,6 @@ bool fit_rows(ScoreModel& model, const at::Tensor& x, const FitRequest& request,
     return x.index_select(0, at::randint(x.size(0), {batch}, generator, at::kLong));
   };
   training::fit(model, draw, options);
-  return true;
 }
 
 std::map<std::string, at::Tensor> weights_of(const ScoreModel& model) {

@@ -320,6 +320,78 @@ def test_training_learns_a_gaussian_and_leaves_the_seed_alone():
         scorejet.train(x, 0.5, model={"widht": 3})
 
 
+@pytest.fixture(scope="module")
+def small_net():
+    x = torch.randn(500, 3, generator=torch.Generator().manual_seed(4))
+    return scorejet.train(x, 0.5, steps=30, seed=1, model={"s2": "low_rank", "rank": 2, "width": 16})
+
+
+def test_other_types_of_numbers_are_taken_in_the_networks_own(small_net):
+    x = np.random.default_rng(0).normal(size=(4, 3))  # float64, NumPy's default
+    expected = scorejet.posterior(small_net, torch.as_tensor(x).float(), 0.5)
+    for given in (x, x.astype(np.float16), torch.as_tensor(x)):
+        found = scorejet.posterior(small_net, given, 0.5)
+        assert torch.allclose(found.mean, expected.mean, atol=2e-3)
+        assert scorejet.components(small_net, given, 0.5, count=2).values.dtype == torch.float32
+        assert scorejet.sample(small_net, given, 0.5, steps=2).positions.shape == (4, 3, 3)
+    double = torch.nn.Linear(3, 3).double()
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = double
+
+        def forward(self, x, sigma):
+            return self.inner(x)
+
+    assert scorejet.field(Wrapped(), (3,)).mean(x.astype(np.float32), 0.5).dtype == torch.float64
+
+
+def test_a_sigma_outside_training_is_said(small_net):
+    x = torch.zeros(2, 3)
+    for call in (
+        lambda: scorejet.posterior(small_net, x, 5.0),
+        lambda: scorejet.components(small_net, x, 5.0, count=1),
+        lambda: scorejet.denoise(small_net, x, 5.0),
+        lambda: scorejet.sample(small_net, x, 5.0, steps=1),
+    ):
+        with pytest.warns(UserWarning, match="sigma = 5 lies outside .* trained on: 0.5"):
+            call()
+
+
+def test_an_exported_folder_loads(small_net, tmp_path):
+    small_net.save_pretrained(tmp_path / "net")
+    loaded = scorejet.load(tmp_path / "net")
+    assert torch.equal(loaded(torch.ones(2, 3), 0.5), small_net(torch.ones(2, 3), 0.5))
+
+
+def test_scalars_that_make_no_sense_are_one_line(small_net):
+    x = torch.zeros(2, 3)
+    posterior = scorejet.posterior(small_net, x, 0.5)
+    for call, error, said in [
+        (lambda: scorejet.components(small_net, x, 0.5, count=2.5), TypeError, "count must be an integer"),
+        (lambda: posterior.sample(2, seed=-1), ValueError, "seed must be at least 0; got -1"),
+        (lambda: posterior.sample(2, seed="a"), TypeError, "seed must be an integer; got str"),
+        (lambda: posterior.interval("0.9"), ValueError, "level must be a finite number"),
+        (lambda: posterior.region([0, 1, 0]), ValueError, "distinct indices"),
+        (lambda: scorejet.train(x, 0.0), ValueError, "sigma must be positive"),
+        (lambda: scorejet.train(x, 0.5, steps=0), ValueError, "steps must be at least 1"),
+        (lambda: scorejet.train(x, 0.5, model="full"), TypeError, "dict of settings; got str"),
+        (lambda: scorejet.train(torch.randn(9, 3), 0.5, model={"s2": "ful"}), ValueError, "low_rank"),
+        (lambda: scorejet.field(lambda x, s: x, 7), ValueError, "like \\(1, 28, 28\\); got 7"),
+        (lambda: scorejet.denoise(small_net, x, float("inf")), ValueError, "finite"),
+    ]:
+        with pytest.raises(error, match=said) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_negative_variances_are_said():
+    field = scorejet.field(lambda x, s: -x, (4,))
+    with pytest.warns(UserWarning, match="variances below 0"):
+        scorejet.components(field, torch.zeros(2, 4), 0.5)
+
+
 def test_import_changes_nothing_and_fork_works():
     code = """
 import torch, os

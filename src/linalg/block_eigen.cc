@@ -48,6 +48,24 @@ struct Ritz {
   }
 };
 
+// The k leading pairs of each row, as they were when the row had converged, or are now.
+struct Leading {
+  at::Tensor done;                       // [B] bool
+  at::Tensor residual, values, vectors;  // [B], [B, k], [B, k, D]
+
+  void take(const Ritz& ritz, int64_t k, double tolerance) {
+    const at::Tensor latest = ritz.relative.amax(1);
+    const at::Tensor latest_values = ritz.values.narrow(1, 0, k);
+    const at::Tensor latest_vectors = at::matmul(ritz.coefficients.narrow(1, 0, k), ritz.basis);
+    residual = residual.defined() ? at::where(done, residual, latest) : latest;
+    values =
+        values.defined() ? at::where(done.unsqueeze(-1), values, latest_values) : latest_values;
+    vectors = vectors.defined() ? at::where(done.view({-1, 1, 1}), vectors, latest_vectors)
+                                : latest_vectors;
+    done = residual <= tolerance;
+  }
+};
+
 at::Tensor noise(int64_t count, int64_t dim, int64_t index, at::Device device) {
   at::Generator generator =
       base::make_generator(0, "block eigenpairs", static_cast<uint64_t>(index));
@@ -93,24 +111,15 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
                      : orthonormalise(noise(width, dim, 0, device), {});
   ritz.basis = ritz.basis.expand({batch, -1, -1}).contiguous();
   ritz.image = image_of(ritz.basis);
-  at::Tensor done = at::zeros({batch}, at::TensorOptions(at::kBool).device(device));
-  at::Tensor residual, values, vectors;
+  Leading leading{at::zeros({batch}, at::TensorOptions(at::kBool).device(device))};
   for (;;) {
     ++result.iterations;
     const int64_t size = ritz.basis.size(1);
     result.pairs.steps += whole ? dim : width;
     ritz.solve(std::min(k, size));
     if (size >= k) {
-      const at::Tensor latest = ritz.relative.amax(1);
-      const at::Tensor latest_values = ritz.values.narrow(1, 0, k);
-      const at::Tensor latest_vectors = at::matmul(ritz.coefficients.narrow(1, 0, k), ritz.basis);
-      residual = residual.defined() ? at::where(done, residual, latest) : latest;
-      values =
-          values.defined() ? at::where(done.unsqueeze(-1), values, latest_values) : latest_values;
-      vectors = vectors.defined() ? at::where(done.view({-1, 1, 1}), vectors, latest_vectors)
-                                  : latest_vectors;
-      done = residual <= options.tolerance;
-      result.pairs.converged = whole || done.all().item<bool>();
+      leading.take(ritz, k, options.tolerance);
+      result.pairs.converged = whole || leading.done.all().item<bool>();
       if (result.pairs.converged || result.iterations >= options.max_iterations) break;
     }
 
@@ -125,9 +134,9 @@ BlockEigenPairs top_eigenpairs(const BlockOperator& apply, int64_t batch, int64_
     ritz.basis = at::cat({ritz.basis, next}, 1);
     ritz.image = at::cat({ritz.image, image_of(next)}, 1);
   }
-  result.pairs.values = values;
-  result.pairs.vectors = fix_signs(vectors.transpose(1, 2));
-  result.pairs.residual = batch > 0 ? residual.max().item<double>() : 0.0;
+  result.pairs.values = leading.values;
+  result.pairs.vectors = fix_signs(leading.vectors.transpose(1, 2));
+  result.pairs.residual = batch > 0 ? leading.residual.max().item<double>() : 0.0;
   return result;
 }
 
