@@ -50,8 +50,8 @@ struct Ritz {
 
 // The k leading pairs of each row, as they were when the row had converged, or are now.
 struct Leading {
-  at::Tensor done;                       // [B] bool
-  at::Tensor residual, values, vectors;  // [B], [B, k], [B, k, D]
+  at::Tensor done;                             // [B] bool
+  at::Tensor residual{}, values{}, vectors{};  // [B], [B, k], [B, k, D]
 
   void take(const Ritz& ritz, int64_t k, double tolerance) {
     const at::Tensor latest = ritz.relative.amax(1);
