@@ -7,7 +7,7 @@
 # few at a time as one unit (SCOREJET_UNITY): gcc instantiates LibTorch's templates anew in each unit,
 # which costs more than most sources do. So a name local to a file must be the only one of its folder.
 set(SCOREJET_WARNINGS -Wall -Wextra -Wconversion)
-if(SCOREJET_TORCH)  # gcc 12 sees both where c10/util/intrusive_ptr.h of torch 2.x has neither
+if(SCOREJET_TORCH OR Torch_VERSION VERSION_GREATER_EQUAL 2)  # gcc sees both where torch 2.x has neither
   list(APPEND SCOREJET_WARNINGS -Wno-array-bounds -Wno-maybe-uninitialized)
 endif()
 if(SCOREJET_WERROR)
