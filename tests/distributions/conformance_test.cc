@@ -14,6 +14,7 @@
 
 #include "src/base/seed.h"
 #include "tests/distributions/autodiff_jet.h"
+#include "tests/expect_error.h"
 
 namespace scorejet::distributions {
 namespace {
@@ -236,46 +237,35 @@ TEST_P(Conformance, DrawsAreAFunctionOfTheGeneratorAlone) {
 
 // ---- its errors
 
-template <typename Error>
-void expect_refusal(const std::function<void()>& call, const std::string& text) {
-  try {
-    call();
-    ADD_FAILURE() << "no error; expected one with: " << text;
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-  }
-}
-
 TEST_P(Conformance, BadInputIsNamed) {
   const int64_t d = p->dim();
   at::Tensor x = at::zeros({5, d}, kExact);
   const at::Tensor wide = at::zeros({5, d + 1}, kExact), whole = x.to(at::kLong);
   const std::string shape = fmt::format("x must have shape [any, {}]; got [5, {}]", d, d + 1);
-  expect_refusal<std::domain_error>([&] { p->evaluate(x, -0.1, 1); }, "sigma must be");
-  expect_refusal<std::domain_error>([&] { p->log_density(x, scalar(-0.1)); }, "got -0.1");
-  expect_refusal<std::domain_error>([&] { p->evaluate(x, NAN, 1); }, "sigma must be");
-  expect_refusal<std::invalid_argument>([&] { p->evaluate(x, at::ones({4}, kExact), 1); },
-                                        "sigma must have shape [5]; got [4]");
+  testing::expect_error<std::domain_error>([&] { p->evaluate(x, -0.1, 1); }, "sigma must be");
+  testing::expect_error<std::domain_error>([&] { p->log_density(x, scalar(-0.1)); }, "got -0.1");
+  testing::expect_error<std::domain_error>([&] { p->evaluate(x, NAN, 1); }, "sigma must be");
+  testing::expect_error<std::invalid_argument>([&] { p->evaluate(x, at::ones({4}, kExact), 1); },
+                                               "sigma must have shape [5]; got [4]");
   for (const int order : {0, 4}) {
-    expect_refusal<std::invalid_argument>([&] { p->evaluate(x, 0.1, order); },
-                                          "order must be 1, 2 or 3");
+    testing::expect_error<std::invalid_argument>([&] { p->evaluate(x, 0.1, order); },
+                                                 "order must be 1, 2 or 3");
   }
-  expect_refusal<std::invalid_argument>([&] { p->evaluate(wide, 0.1, 1); }, shape);
-  expect_refusal<std::invalid_argument>([&] { p->log_density(wide, scalar(0.1)); }, shape);
-  expect_refusal<std::invalid_argument>([&] { p->evaluate(whole, scalar(1), 1); },
-                                        "x must be float32 or float64");
-  expect_refusal<std::invalid_argument>([&] { p->log_density(whole, scalar(1)); },
-                                        "x must be float32 or float64");
+  testing::expect_error<std::invalid_argument>([&] { p->evaluate(wide, 0.1, 1); }, shape);
+  testing::expect_error<std::invalid_argument>([&] { p->log_density(wide, scalar(0.1)); }, shape);
+  testing::expect_error<std::invalid_argument>([&] { p->evaluate(whole, scalar(1), 1); },
+                                               "x must be float32 or float64");
+  testing::expect_error<std::invalid_argument>([&] { p->log_density(whole, scalar(1)); },
+                                               "x must be float32 or float64");
   x[3][d - 1] = NAN;
-  expect_refusal<std::domain_error>([&] { p->evaluate(x, 0.1, 1); }, "at row 3");
-  expect_refusal<std::domain_error>([&] { p->log_density(x, scalar(0.1)); }, "at row 3");
+  testing::expect_error<std::domain_error>([&] { p->evaluate(x, 0.1, 1); }, "at row 3");
+  testing::expect_error<std::domain_error>([&] { p->log_density(x, scalar(0.1)); }, "at row 3");
   if (!has_clean_score()) {
     x[3][d - 1] = 0;
-    expect_refusal<std::domain_error>([&] { p->evaluate(x, 0.0, 1); },
-                                      "sigma must be positive; got 0");
-    expect_refusal<std::domain_error>([&] { p->log_density(x, scalar(0)); },
-                                      "sigma must be positive");
+    testing::expect_error<std::domain_error>([&] { p->evaluate(x, 0.0, 1); },
+                                             "sigma must be positive; got 0");
+    testing::expect_error<std::domain_error>([&] { p->log_density(x, scalar(0)); },
+                                             "sigma must be positive");
   }
 }
 

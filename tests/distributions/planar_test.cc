@@ -13,6 +13,7 @@
 #include "src/distributions/conditional_gaussian.h"
 #include "tests/distributions/autodiff_jet.h"
 #include "tests/distributions/planar_names.h"
+#include "tests/expect_error.h"
 
 namespace scorejet::distributions {
 namespace {
@@ -329,30 +330,22 @@ TEST(PlanarGolden, EqualsManyDigitsWhereAutodiffCannot) {
   }
 }
 
-template <typename Error>
-void expect_error(const std::function<void()>& call, const std::string& text) {
-  try {
-    call();
-    ADD_FAILURE() << "no error; expected one with: " << text;
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-  }
-}
-
 TEST(Checkerboard, HasNoScoreWithoutNoise) {
   const auto p = make_density("checkerboard");
   const at::Tensor x = at::zeros({2, 2}, kDouble);
-  expect_error<std::domain_error>([&] { p->evaluate(x, 0.0, 1); }, "sigma must be positive; got 0");
-  expect_error<std::domain_error>([&] { p->log_density(x, level(0)); }, "sigma must be positive");
+  testing::expect_error<std::domain_error>([&] { p->evaluate(x, 0.0, 1); },
+                                           "sigma must be positive; got 0");
+  testing::expect_error<std::domain_error>([&] { p->log_density(x, level(0)); },
+                                           "sigma must be positive");
 }
 
 TEST(Catalogue, NamesTheNearestOfAnUnknownName) {
-  expect_error<std::invalid_argument>([] { make_density("two-moon"); },
-                                      "got \"two-moon\" (nearest: two-moons)");
-  expect_error<std::domain_error>([] { two_moons(0.0); }, "noise must be positive");
-  expect_error<std::domain_error>([] { rings(0.08, 0); }, "refinement must be >= 1; got 0");
-  expect_error<std::domain_error>([] { Funnel(-1); }, "spread must be positive");
+  testing::expect_error<std::invalid_argument>([] { make_density("two-moon"); },
+                                               "got \"two-moon\" (nearest: two-moons)");
+  testing::expect_error<std::domain_error>([] { two_moons(0.0); }, "noise must be positive");
+  testing::expect_error<std::domain_error>([] { rings(0.08, 0); },
+                                           "refinement must be >= 1; got 0");
+  testing::expect_error<std::domain_error>([] { Funnel(-1); }, "spread must be positive");
 }
 
 }  // namespace
