@@ -32,35 +32,46 @@ Components from_second_order(const score::ScoreField& field, const at::Tensor& x
       pairs.converged};
 }
 
-Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
-                         const at::Tensor& sigma, const ComponentsOptions& options) {
+// The leading pairs of σ² (I + σ² S), of a region its block, S known by its products with vectors,
+// `width` (0: as many as are wanted) at a time. `evaluations` is left at the number of products.
+Components by_products(const linalg::BlockOperator& s, const at::Tensor& x, const at::Tensor& sigma,
+                       const ComponentsOptions& options, int64_t width) {
   const int64_t rows = x.size(0), dim = x.size(1);
   const bool region = options.indices.defined();
   const at::Tensor indices = region ? options.indices.to(x.device()) : at::Tensor();
-  const int64_t size = region ? indices.numel() : dim;
-  const int64_t copies = std::clamp<int64_t>(options.max_points / rows, 1, options.count);
-  const score::TracedJacobian jacobian(field, x, sigma, copies);
   const at::Tensor variance = sigma.to(at::kDouble).square().view({-1, 1, 1});
   const auto covariance_times = [&](const at::Tensor& v) {
     at::Tensor full = v;
     if (region) {
       full = at::zeros({rows, v.size(1), dim}, v.options()).index_copy(2, indices, v);
     }
-    const at::Tensor block = full.to(x.scalar_type());
-    const at::Tensor twice = jacobian.apply(block) + jacobian.apply_transposed(block);
-    at::Tensor image = 0.5 * twice.to(at::kDouble);
+    at::Tensor image = s(full);
     if (region) image = image.index_select(2, indices);
     return variance * (v + variance * image);
   };
   const linalg::BlockEigenPairs found = linalg::top_eigenpairs(
-      covariance_times, rows, size, options.count, x.device(),
-      {.tolerance = options.tolerance, .max_iterations = options.max_iterations});
+      covariance_times, rows, region ? indices.numel() : dim, options.count, x.device(),
+      {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .width = width});
   return {found.pairs.values.to(x.scalar_type()),
           found.pairs.vectors.transpose(1, 2).to(x.scalar_type()).contiguous(),
           found.pairs.residual,
           found.iterations,
-          1 + 2 * found.pairs.steps,
+          found.pairs.steps,
           found.pairs.converged};
+}
+
+Components from_jacobian(const score::ScoreField& field, const at::Tensor& x,
+                         const at::Tensor& sigma, const ComponentsOptions& options) {
+  const int64_t copies = std::clamp<int64_t>(options.max_points / x.size(0), 1, options.count);
+  const score::TracedJacobian jacobian(field, x, sigma, copies);
+  const auto symmetric_part = [&](const at::Tensor& v) {
+    const at::Tensor block = v.to(x.scalar_type());
+    const at::Tensor twice = jacobian.apply(block) + jacobian.apply_transposed(block);
+    return 0.5 * twice.to(at::kDouble);
+  };
+  Components found = by_products(symmetric_part, x, sigma, options, 0);
+  found.evaluations = 1 + 2 * found.evaluations;
+  return found;
 }
 
 // J v for some vectors of every row by differences of s1, and how far they can be trusted.
@@ -110,30 +121,12 @@ class Differences {
 Components from_differences(const score::ScoreField& field, const at::Tensor& x,
                             const at::Tensor& sigma, const ComponentsOptions& options) {
   at::NoGradGuard no_grad;
-  const int64_t rows = x.size(0), dim = x.size(1);
-  const bool region = options.indices.defined();
-  const at::Tensor indices = region ? options.indices.to(x.device()) : at::Tensor();
   Differences jacobian(field, x, sigma, options.max_points);
-  const at::Tensor variance = sigma.to(at::kDouble).square().view({-1, 1, 1});
-  const auto covariance_times = [&](const at::Tensor& v) {
-    at::Tensor full = v;
-    if (region) {
-      full = at::zeros({rows, v.size(1), dim}, v.options()).index_copy(2, indices, v);
-    }
-    at::Tensor image = jacobian.apply(full);
-    if (region) image = image.index_select(2, indices);
-    return variance * (v + variance * image);
-  };
-  const linalg::BlockEigenPairs found = linalg::top_eigenpairs(
-      covariance_times, rows, region ? options.indices.numel() : dim, options.count, x.device(),
-      {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .width = 1});
-  return {found.pairs.values.to(x.scalar_type()),
-          found.pairs.vectors.transpose(1, 2).to(x.scalar_type()).contiguous(),
-          found.pairs.residual,
-          found.iterations,
-          2 + found.pairs.steps,
-          found.pairs.converged,
-          jacobian.error()};
+  const auto products = [&](const at::Tensor& v) { return jacobian.apply(v); };
+  Components found = by_products(products, x, sigma, options, 1);
+  found.evaluations += 2;  // at x, and the second step of the check
+  found.difference_error = jacobian.error();
+  return found;
 }
 
 // All of `parts`, one after the other; counts and residuals are the largest.
